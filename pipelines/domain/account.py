@@ -1,0 +1,230 @@
+"""A member's account: totals, tier and timers. Orders and engagements are kept beside it, one record each.
+
+The account is the only value here that changes in place: a processed input takes it from one consistent state to
+the next, and the journal writes down how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipelines.domain.facts import Consent, Member
+from pipelines.domain.ledger import (
+    Balance,
+    Derivation,
+    LedgerAccount,
+    LedgerEntry,
+    Reason,
+    TierProgress,
+)
+from pipelines.domain.programme import Programme, ProgrammeVersion
+from pipelines.domain.standing import Standing
+
+FAR_PAST_MS = -(1 << 62)
+
+
+class Membership(NamedTuple):
+    """The highest version of the member's own fact."""
+
+    version: int
+    enrolled_at_ms: int
+    market: str
+    zone: str
+    birthday_month: int | None
+    birthday_day: int | None
+    consents: tuple[Consent, ...]
+    erased_at_ms: int | None
+
+
+def membership(member: Member) -> Membership:
+    return Membership(
+        member.version,
+        member.enrolled_at_ms,
+        member.market,
+        member.zone,
+        member.birthday_month,
+        member.birthday_day,
+        member.consents,
+        member.erased_at_ms,
+    )
+
+
+class Activation(NamedTuple):
+    """`points` of an order that become active at `at_ms`."""
+
+    at_ms: int
+    points: int
+
+
+class ParkedUntil(NamedTuple):
+    """A return waits for its order until `at_ms`."""
+
+    at_ms: int
+    order_id: str
+
+
+@dataclass(slots=True)
+class Account:
+    """`now_ms` is the greatest recorded time or clock tick seen; `sequence` counts ledger entries.
+
+    `lifetime` is all that was ever granted, less what was taken back.
+    """
+
+    member_id: str
+    now_ms: int = FAR_PAST_MS
+    sequence: int = 0
+    active: int = 0
+    pending: int = 0
+    reserved: int = 0
+    debt: int = 0
+    lifetime: int = 0
+    welcomed: int = 0
+    membership: Membership | None = None
+    standing: Standing = field(default_factory=Standing)
+    activations: dict[str, Activation] = field(default_factory=dict)
+    parked: dict[str, ParkedUntil] = field(default_factory=dict)
+
+    @property
+    def enrolled_at_ms(self) -> int | None:
+        return None if self.membership is None else self.membership.enrolled_at_ms
+
+    @property
+    def market(self) -> str:
+        return "" if self.membership is None else self.membership.market
+
+    def next_due_ms(self) -> int | None:
+        """The earliest instant at which something happens by itself."""
+        instants = [a.at_ms for a in self.activations.values()] + [p.at_ms for p in self.parked.values()]
+        return min(instants, default=None)
+
+    def balance(self) -> Balance:
+        """The account's totals as of its now."""
+        upcoming = min((a.at_ms for a in self.activations.values() if a.points), default=None)
+        points = sum(a.points for a in self.activations.values() if a.at_ms == upcoming)
+        return Balance(
+            self.member_id,
+            self.market,
+            self.sequence,
+            self.now_ms,
+            self.active,
+            self.pending,
+            self.reserved,
+            self.debt,
+            self.lifetime,
+            upcoming,
+            points,
+            None,
+            0,
+        )
+
+    def progress(self, programme: Programme) -> TierProgress | None:
+        """Where the member stands between two tiers, by the rules in force now; None before enrolment."""
+        if self.membership is None or not self.standing.spans:
+            return None
+        version = programme.at(self.now_ms)
+        tier = self.standing.tier
+        following = version.tiers[tier + 1] if tier + 1 < len(version.tiers) else None
+        currency = version.market_currency.get(self.membership.market)
+        missing = None if following is None else max(0, following.threshold - self.standing.points)
+        return TierProgress(
+            self.member_id,
+            self.membership.market,
+            self.now_ms,
+            version.tiers[tier].name,
+            self.standing.spans[-1].since_ms,
+            None,
+            self.standing.points,
+            None,
+            None if following is None else following.name,
+            missing,
+            _spend_minor(missing, currency, version),
+            currency,
+            None,
+        )
+
+
+def _spend_minor(points: int | None, currency: str | None, version: ProgrammeVersion) -> int | None:
+    """The least spending that earns `points` base points in one order."""
+    if points is None or currency is None:
+        return None
+    rate = version.rates[currency]
+    return -(-points * rate.per_minor // rate.points)
+
+
+class Cause(NamedTuple):
+    """The fact, or the instant, that makes entries: `name` is unique to it, `facts` are event ids."""
+
+    name: str
+    recorded_at_ms: int
+    facts: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Journal:
+    """Writes a member's ledger entries; each move changes the account's totals with it."""
+
+    account: Account
+    programme: Programme
+    entries: list[LedgerEntry] = field(default_factory=list)
+
+    def move(
+        self,
+        cause: Cause,
+        lot_id: str,
+        points: int,
+        source: LedgerAccount,
+        target: LedgerAccount,
+        reason: Reason,
+        effective_at_ms: int,
+        rule_id: str,
+        rated_at_ms: int,
+        tier: int,
+        derivation: Derivation,
+        part: str = "",
+    ) -> None:
+        """Move `points` (> 0) of a lot; `part` tells two moves of the same reason apart.
+
+        `rated_at_ms` is the instant whose programme version and tier made the points.
+        """
+        assert points > 0, points
+        account = self.account
+        account.sequence += 1
+        self._book(source, -points)
+        self._book(target, points)
+        transaction = f"{account.member_id}/{cause.name}"
+        version = self.programme.at(rated_at_ms)
+        self.entries.append(
+            LedgerEntry(
+                f"{transaction}/{reason.value}{part and ':' + part}/{lot_id}/{source.value}",
+                transaction,
+                account.member_id,
+                account.sequence,
+                lot_id,
+                points,
+                source,
+                target,
+                reason,
+                effective_at_ms,
+                cause.recorded_at_ms,
+                cause.facts,
+                rule_id,
+                version.version,
+                version.tiers[tier].name,
+                account.market,
+                account.active,
+                account.pending,
+                derivation,
+            )
+        )
+
+    def _book(self, side: LedgerAccount, points: int) -> None:
+        account = self.account
+        if side is LedgerAccount.ACTIVE:
+            account.active += points
+            assert account.active >= 0, account
+        elif side is LedgerAccount.PENDING:
+            account.pending += points
+            assert account.pending >= 0, account
+        elif side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK):
+            account.lifetime -= points

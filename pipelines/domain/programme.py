@@ -1,0 +1,155 @@
+"""The promise in numbers: effective-dated versions of the programme's rules.
+
+The version that counts is the one in force when a fact happened (an order's `placed_at`), never the newest.
+Intervals are half open. Fractions are exact.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from math import lcm
+
+from pipelines.domain.facts import EngagementKind, Verification
+
+DAY_MS = 86_400_000
+
+
+class Stacking(StrEnum):
+    """How bonuses combine: `base x (1 + tier + campaign)`, or `base x (1 + tier) x (1 + campaign)`."""
+
+    ADDITIVE = "additive"
+    MULTIPLICATIVE = "multiplicative"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`points` for every `per_minor` minor units spent in `currency`."""
+
+    currency: str
+    points: int
+    per_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierLevel:
+    """A tier, reached with `threshold` qualifying points, that adds `bonus` of the base points."""
+
+    name: str
+    threshold: int
+    bonus: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """Adds `bonus` of the base points on lines of `category` (any, when None) in [starts_at, ends_at)."""
+
+    campaign_id: str
+    bonus: Fraction
+    category: str | None
+    starts_at_ms: int
+    ends_at_ms: int
+
+    def covers(self, at_ms: int) -> bool:
+        return self.starts_at_ms <= at_ms < self.ends_at_ms
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdBonus:
+    """Adds `points` to an order that keeps at least `from_minor` of `currency` eligible, in [starts_at, ends_at)."""
+
+    bonus_id: str
+    points: int
+    currency: str
+    from_minor: int
+    starts_at_ms: int
+    ends_at_ms: int
+
+    def covers(self, at_ms: int) -> bool:
+        return self.starts_at_ms <= at_ms < self.ends_at_ms
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRule:
+    """`points` for each whole `per_m` metres of a trusted activity, at most `cap_per_day` on its own local day."""
+
+    rule_id: str
+    kind: EngagementKind
+    points: int
+    per_m: int
+    cap_per_day: int
+    verifications: frozenset[Verification]
+
+
+@dataclass(frozen=True, slots=True)
+class OnceRule:
+    """`points` once a subject (a review, once a product) or once a member (a completed profile)."""
+
+    rule_id: str
+    kind: EngagementKind
+    points: int
+    per_subject: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammeVersion:
+    """The rules in force from `effective_from_ms` until the next version's.
+
+    `pending_days` runs from delivery, `pending_latest_days` from the order; the earlier counts.
+    `window_months` is the rolling window of qualifying points, by days of `zone`.
+    """
+
+    version: str
+    effective_from_ms: int
+    zone: str
+    rates: Mapping[str, Rate]
+    market_currency: Mapping[str, str]
+    tiers: tuple[TierLevel, ...]
+    window_months: int
+    stacking: Stacking
+    campaigns: tuple[Campaign, ...]
+    thresholds: tuple[ThresholdBonus, ...]
+    activities: tuple[ActivityRule, ...]
+    once: tuple[OnceRule, ...]
+    welcome_points: int
+    pending_days: int
+    pending_latest_days: int
+    bonus_scale: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the smallest number that turns every bonus into a whole one, so that rating needs no fractions."""
+        denominators = [t.bonus.denominator for t in self.tiers] + [
+            c.bonus.denominator for c in self.campaigns
+        ]
+        object.__setattr__(self, "bonus_scale", lcm(*denominators))
+
+    def scaled(self, bonus: Fraction) -> int:
+        """`bonus` in `bonus_scale`-ths, exactly."""
+        return bonus.numerator * (self.bonus_scale // bonus.denominator)
+
+
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """All versions, oldest first, and what must not change from one to the next.
+
+    `lateness_days` bounds `recorded_at - occurred_at` of every fact; `return_days` is how long after `placed_at`
+    an order can be returned.
+    """
+
+    name: str
+    lateness_days: int
+    return_days: int
+    versions: tuple[ProgrammeVersion, ...]
+
+    def __post_init__(self) -> None:
+        starts = [v.effective_from_ms for v in self.versions]
+        assert starts, "a programme has a version"
+        assert starts == sorted(set(starts)), starts
+
+    def at(self, at_ms: int) -> ProgrammeVersion:
+        """The version in force at `at_ms`; before the first version, the first."""
+        place = bisect_right(self.versions, at_ms, key=lambda v: v.effective_from_ms)
+        return self.versions[max(place - 1, 0)]

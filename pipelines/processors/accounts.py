@@ -1,0 +1,358 @@
+"""The one join: a member's orders, returns, engagements, own fact and clock, into one account.
+
+Read state, ask the domain, write state, answer. Every fact first brings the account forward to the instant at
+which it was recorded, as a tick would have, so that how often the clock ticks changes nothing that is said.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
+from pipelines.domain.accrual import (
+    activate,
+    follow,
+    refold,
+    settle_group,
+    settle_order,
+    settle_welcome,
+    tier_changes,
+)
+from pipelines.domain.engagements import EngagementRecord, EngagementRef, engagement_record, group_of
+from pipelines.domain.facts import Engagement, Fact, Member, Order, OrderStatus, Return, Tick
+from pipelines.domain.ledger import (
+    Balance,
+    LedgerEntry,
+    Outcome,
+    Reason,
+    Refused,
+    TierChanged,
+    TierProgress,
+)
+from pipelines.domain.orders import (
+    OrderRecord,
+    return_refusal,
+    with_order,
+    with_return,
+    without_return,
+)
+from pipelines.domain.programme import DAY_MS, Programme
+from state import layout
+from state.store import Store
+
+Result = LedgerEntry | Balance | TierChanged | TierProgress
+
+
+class Refusal(NamedTuple):
+    """A fact that is not applied: the one at hand, or (with its `source`) one that had been parked."""
+
+    refused: Refused
+    message: str
+    source: bytes | None
+
+
+class Answer(NamedTuple):
+    """What became of an input, and what is to be told."""
+
+    outcome: Outcome
+    refusals: tuple[Refusal, ...]
+    results: tuple[Result, ...]
+
+
+class Accounts:
+    """Processes one partition's facts and ticks, one at a time, over that partition's store."""
+
+    def __init__(self, programme: Programme) -> None:
+        self.programme = programme
+        self._lateness_ms = programme.lateness_days * DAY_MS
+
+    def process(self, fact: Fact | Tick, store: Store, source: bytes = b"") -> Answer:
+        """Apply one input. `source` is what a later refusal of it must be able to show, should it be parked."""
+        if isinstance(fact, Tick):
+            return self._tick(fact, store)
+        if (refusal := self._refusal(fact)) is not None:
+            return Answer(Outcome.REFUSED, (refusal,), ())
+        visit = Visit(self.programme, store, fact.member_id)
+        visit.advance(fact.recorded_at_ms)
+        outcome = visit.apply(fact, source)
+        visit.advance(fact.recorded_at_ms)
+        return visit.leave(outcome)
+
+    def _tick(self, tick: Tick, store: Store) -> Answer:
+        results: list[Result] = []
+        refusals: list[Refusal] = []
+        for _, member_id in list(store.due(tick.at_ms)):
+            visit = Visit(self.programme, store, member_id)
+            visit.advance(tick.at_ms)
+            answer = visit.leave(Outcome.APPLIED)
+            results += answer.results
+            refusals += answer.refusals
+        return Answer(Outcome.APPLIED, tuple(refusals), tuple(results))
+
+    def _refusal(self, fact: Fact) -> Refusal | None:
+        """What can be said of the fact alone: it came too late, or in money that the programme does not know."""
+        late_ms = fact.recorded_at_ms - fact.occurred_at_ms
+        if late_ms > self._lateness_ms:
+            days = self.programme.lateness_days
+            return Refusal(
+                Refused.LATE, f"recorded {late_ms} ms after it occurred; the horizon is {days} d", None
+            )
+        if isinstance(fact, Order):
+            return self._order_refusal(fact)
+        return None
+
+    def _order_refusal(self, order: Order) -> Refusal | None:
+        known = self.programme.at(order.placed_at_ms).rates
+        if order.currency not in known:
+            message = f"{order.currency} is not in the programme: {', '.join(sorted(known))}"
+            return Refusal(Refused.UNKNOWN_CURRENCY, message, None)
+        return _forgotten(self.programme, order.order_id, order.placed_at_ms, order.recorded_at_ms)
+
+
+def _forgotten(programme: Programme, order_id: str, placed_at_ms: int, recorded_at_ms: int) -> Refusal | None:
+    """Why a fact recorded then no longer reaches an order placed then, or None."""
+    if recorded_at_ms - placed_at_ms <= programme.return_days * DAY_MS:
+        return None
+    message = f"order {order_id} was placed more than {programme.return_days} days before"
+    return Refusal(Refused.ORDER_FORGOTTEN, message, None)
+
+
+class Visit:
+    """One input's work on one account: what it reads is kept until `leave` writes what has changed."""
+
+    def __init__(self, programme: Programme, store: Store, member_id: str) -> None:
+        value = store.get(layout.ACCOUNT, member_id)
+        self.programme = programme
+        self.store = store
+        self.account = Account(member_id) if value is None else layout.account_of(value)
+        self.journal = Journal(self.account, programme)
+        self.orders: dict[str, OrderRecord] = {}
+        self.changes: list[TierChanged] = []
+        self.refusals: list[Refusal] = []
+        self._scheduled = self.account.next_due_ms()
+        self._told = (self._balance(), self._progress())
+
+    def _balance(self) -> Balance:
+        return self.account.balance()._replace(recorded_at_ms=0)
+
+    def _progress(self) -> TierProgress | None:
+        progress = self.account.progress(self.programme)
+        return None if progress is None else progress._replace(recorded_at_ms=0)
+
+    def order(self, order_id: str) -> OrderRecord:
+        if order_id not in self.orders:
+            value = self.store.get(layout.ORDER, self.account.member_id, order_id)
+            self.orders[order_id] = OrderRecord(order_id) if value is None else layout.order_of(value)
+        return self.orders[order_id]
+
+    def keep(self, record: OrderRecord) -> None:
+        """Remember the order; one of which nothing is known any more is forgotten."""
+        self.orders[record.order_id] = record
+        member_id = self.account.member_id
+        if record.known or record.returns:
+            self.store.put(layout.ORDER, member_id, record.order_id, layout.order_bytes(record))
+        else:
+            self.store.delete(layout.ORDER, member_id, record.order_id)
+
+    def advance(self, now_ms: int) -> None:
+        """Bring the account forward: all that is due until then happens, each thing at its own instant."""
+        account = self.account
+        account.now_ms = max(account.now_ms, now_ms)
+        while (due := account.next_due_ms()) is not None and due <= account.now_ms:
+            orders = sorted(o for o, a in account.activations.items() if a.at_ms == due)
+            for order_id in orders:
+                self.keep(activate(self.order(order_id), self.journal))
+            for return_id in sorted(r for r, p in account.parked.items() if p.at_ms == due):
+                self._give_up_on(return_id)
+
+    def _give_up_on(self, return_id: str) -> None:
+        parked = self.account.parked[return_id]
+        message = f"order {parked.order_id} did not come within {self.programme.lateness_days} days"
+        self._unpark(return_id, Refused.ORDER_UNKNOWN, message)
+        self.keep(without_return(self.order(parked.order_id), return_id))
+
+    def _unpark(self, return_id: str, refused: Refused | None = None, message: str = "") -> None:
+        member_id = self.account.member_id
+        del self.account.parked[return_id]
+        value = self.store.get(layout.PARKED, member_id, return_id)
+        assert value is not None, return_id
+        self.store.delete(layout.PARKED, member_id, return_id)
+        if refused is not None:
+            self.refusals.append(Refusal(refused, message, layout.parked_of(value)))
+
+    def apply(self, fact: Fact, source: bytes) -> Outcome:
+        """Take one fact in."""
+        match fact:
+            case Order():
+                return self._apply_order(fact)
+            case Return():
+                return self._apply_return(fact, source)
+            case Engagement():
+                return self._apply_engagement(fact)
+            case Member():
+                return self._apply_member(fact)
+
+    def _apply_order(self, order: Order) -> Outcome:
+        known = self.order(order.order_id)
+        if order.version <= known.version:
+            return _already(order.version, known.version)
+        record = with_order(known, order)
+        if not known.known:
+            record = self._settle_parked(record)
+        cause = Cause(f"order:{order.order_id}@{order.version}", order.recorded_at_ms, (order.event_id,))
+        cancelled = order.status is OrderStatus.CANCELLED
+        self._rate(record, cause, Reason.CANCEL if cancelled else Reason.EDIT, order.occurred_at_ms)
+        return Outcome.APPLIED
+
+    def _settle_parked(self, record: OrderRecord) -> OrderRecord:
+        """The order came: its waiting returns join it, or are refused for what they are."""
+        for ret in record.returns:
+            parked = self.account.parked[ret.return_id]
+            recorded_at_ms = parked.at_ms - self.programme.lateness_days * DAY_MS
+            bad = return_refusal(record, ret)
+            late = _forgotten(self.programme, record.order_id, record.placed_at_ms, recorded_at_ms)
+            if late is not None:
+                bad = (late.refused, late.message)
+            if bad is None:
+                self._unpark(ret.return_id)
+            else:
+                self._unpark(ret.return_id, *bad)
+                record = without_return(record, ret.return_id)
+        return record
+
+    def _apply_return(self, ret: Return, source: bytes) -> Outcome:
+        known = self.order(ret.order_id)
+        version = next((r.version for r in known.returns if r.return_id == ret.return_id), 0)
+        if ret.version <= version:
+            return _already(ret.version, version)
+        record = with_return(known, ret)
+        if not known.known:
+            self._park(ret, source)
+            self.keep(record)
+            return Outcome.PARKED
+        kept = next(r for r in record.returns if r.return_id == ret.return_id)
+        refusal = _forgotten(self.programme, ret.order_id, record.placed_at_ms, ret.recorded_at_ms)
+        if refusal is None and (bad := return_refusal(record, kept)) is not None:
+            refusal = Refusal(*bad, None)
+        if refusal is not None:
+            self.refusals.append(refusal)
+            return Outcome.REFUSED
+        cause = Cause(f"return:{ret.return_id}@{ret.version}", ret.recorded_at_ms, (ret.event_id,))
+        self._rate(record, cause, Reason.RETURN, ret.settled_at_ms or ret.occurred_at_ms)
+        return Outcome.APPLIED
+
+    def _park(self, ret: Return, source: bytes) -> None:
+        until_ms = ret.recorded_at_ms + self.programme.lateness_days * DAY_MS
+        self.account.parked[ret.return_id] = ParkedUntil(until_ms, ret.order_id)
+        value = layout.parked_bytes(source)
+        self.store.put(layout.PARKED, self.account.member_id, ret.return_id, value)
+
+    def _rate(self, record: OrderRecord, cause: Cause, reason: Reason, effective_at_ms: int) -> None:
+        """Settle a changed order; when it changes what was rated after it, settle that too."""
+        before = list(self.account.standing.spans)
+        followed = follow(self.account, record, self.programme)
+        if followed is not None:
+            self.keep(settle_order(followed, self.journal, cause, reason, effective_at_ms))
+        else:
+            self.orders[record.order_id] = record
+            self._refold(cause, record.order_id, reason, effective_at_ms, Reason.TIER_CORRECTION)
+        self.changes += tier_changes(self.account, before, cause, self.programme)
+
+    def _refold(
+        self, cause: Cause, own: str | None, reason: Reason, effective_at_ms: int, others: Reason
+    ) -> None:
+        for record in refold(self.account, self._all_orders(), self.programme):
+            if record.order_id == own:
+                self.keep(settle_order(record, self.journal, cause, reason, effective_at_ms))
+            elif record.known:
+                self.keep(settle_order(record, self.journal, cause, others, record.placed_at_ms))
+
+    def _all_orders(self) -> list[OrderRecord]:
+        stored = self.store.of_member(layout.ORDER, self.account.member_id)
+        found = {order_id: layout.order_of(value) for order_id, value in stored}
+        return [record for _, record in sorted((found | self.orders).items()) if record.known]
+
+    def _apply_engagement(self, engagement: Engagement) -> Outcome:
+        value = self.store.get(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id)
+        ref = EngagementRef(0, "") if value is None else layout.ref_of(value)
+        if engagement.version <= ref.version:
+            return _already(engagement.version, ref.version)
+        cause = Cause(
+            f"engagement:{engagement.engagement_id}@{engagement.version}",
+            engagement.recorded_at_ms,
+            (engagement.event_id,),
+        )
+        group = group_of(engagement, self.programme)
+        granted = self._leave_group(ref.group, group, engagement.engagement_id, cause)
+        if group or granted:
+            others = [r for r in self._group(group) if r.engagement_id != engagement.engagement_id]
+            record = engagement_record(engagement, granted)
+            self._settle_group(group, [*others, record], cause, engagement.engagement_id)
+        kept = layout.ref_bytes(EngagementRef(engagement.version, group))
+        self.store.put(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id, kept)
+        return Outcome.APPLIED
+
+    def _leave_group(self, before: str, after: str, engagement_id: str, cause: Cause) -> int:
+        """What the engagement holds; when it changes groups, the one it leaves is settled without it."""
+        if not before:
+            return 0
+        members = self._group(before)
+        mine = next(r for r in members if r.engagement_id == engagement_id)
+        if before == after:
+            return mine.granted
+        self._settle_group(before, [r for r in members if r is not mine], cause, engagement_id)
+        return mine.granted
+
+    def _group(self, group: str) -> list[EngagementRecord]:
+        value = self.store.get(layout.GROUP, self.account.member_id, group)
+        return [] if value is None else layout.group_of_bytes(value)
+
+    def _settle_group(
+        self, group: str, members: list[EngagementRecord], cause: Cause, changed_id: str | None
+    ) -> None:
+        settled = settle_group(members, self.journal, cause, changed_id)
+        if not members:
+            self.store.delete(layout.GROUP, self.account.member_id, group)
+        elif group:
+            self.store.put(layout.GROUP, self.account.member_id, group, layout.group_bytes(settled))
+
+    def _apply_member(self, member: Member) -> Outcome:
+        account = self.account
+        known = 0 if account.membership is None else account.membership.version
+        if member.version <= known:
+            return _already(member.version, known)
+        cause = Cause(
+            f"member:{member.member_id}@{member.version}", member.recorded_at_ms, (member.event_id,)
+        )
+        enrolled_before = account.enrolled_at_ms
+        account.membership = membership(member)
+        if account.enrolled_at_ms != enrolled_before:
+            before = list(account.standing.spans)
+            settle_welcome(self.journal, cause)
+            self._refold(cause, None, Reason.EDIT, member.occurred_at_ms, Reason.EDIT)
+            for group, value in list(self.store.of_member(layout.GROUP, member.member_id)):
+                self._settle_group(group, layout.group_of_bytes(value), cause, None)
+            self.changes += tier_changes(account, before, cause, self.programme)
+        return Outcome.APPLIED
+
+    def leave(self, outcome: Outcome) -> Answer:
+        """Write the account and its next timer; tell what has changed."""
+        account = self.account
+        due = account.next_due_ms()
+        if due != self._scheduled:
+            if self._scheduled is not None:
+                self.store.unschedule(self._scheduled, account.member_id)
+            if due is not None:
+                self.store.schedule(due, account.member_id)
+        self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
+        results: list[Result] = [*self.journal.entries, *self.changes]
+        if self._balance() != self._told[0]:
+            results.append(account.balance())
+        progress = account.progress(self.programme)
+        if progress is not None and progress._replace(recorded_at_ms=0) != self._told[1]:
+            results.append(progress)
+        return Answer(outcome, tuple(self.refusals), tuple(results))
+
+
+def _already(version: int, known: int) -> Outcome:
+    return Outcome.DUPLICATE if version == known else Outcome.STALE
