@@ -1,0 +1,128 @@
+"""The bytes of an account: one layout number, then MessagePack arrays.
+
+The layout number is the first byte of every value, and is neither 0x00 nor 0xFF: a value that began with either
+could be taken for a timestamp by the engine's own bookkeeping when state is restored. Each layout keeps an example
+under `state/examples/` for ever, and every later build reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipelines.domain.account import Account, Activation, Membership, ParkedUntil
+from pipelines.domain.engagements import EngagementRecord, EngagementRef
+from pipelines.domain.orders import OrderRecord
+from pipelines.domain.standing import Standing, TierSpan
+from pipelines.failure import Failure
+
+LAYOUT: Final = 1
+_PREFIX: Final = bytes([LAYOUT])
+
+ACCOUNT: Final = b"a"
+ORDER: Final = b"o"
+ENGAGEMENT: Final = b"e"
+GROUP: Final = b"g"
+PARKED: Final = b"p"
+
+_Account = tuple[
+    str,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    int,
+    Membership | None,
+    tuple[int, int, list[tuple[int, int]], tuple[int, str, int], list[TierSpan]],
+    dict[str, Activation],
+    dict[str, ParkedUntil],
+]
+
+_encoder = msgspec.msgpack.Encoder()
+_account = msgspec.msgpack.Decoder(_Account)
+_order = msgspec.msgpack.Decoder(OrderRecord)
+_ref = msgspec.msgpack.Decoder(EngagementRef)
+_group = msgspec.msgpack.Decoder(list[EngagementRecord])
+
+
+def checked(value: bytes) -> bytes:
+    """The value, when its first byte is one that a store may keep."""
+    assert value and value[0] not in (0x00, 0xFF), value[:1]
+    return value
+
+
+def _body(value: bytes) -> memoryview:
+    if value[0] != LAYOUT:
+        raise Failure(
+            f"state has layout {value[0]}, this build reads up to {LAYOUT}",
+            "roll forward to the build that wrote it, or delete the state directory to restore from the changelog",
+        )
+    return memoryview(value)[1:]
+
+
+def account_bytes(account: Account) -> bytes:
+    standing = account.standing
+    return _PREFIX + _encoder.encode(
+        (
+            account.member_id,
+            account.now_ms,
+            account.sequence,
+            account.active,
+            account.pending,
+            account.reserved,
+            account.debt,
+            account.lifetime,
+            account.welcomed,
+            account.membership,
+            (standing.tier, standing.points, list(standing.days.items()), standing.frontier, standing.spans),
+            account.activations,
+            account.parked,
+        )
+    )
+
+
+def account_of(value: bytes) -> Account:
+    *totals, membership, standing, activations, parked = _account.decode(_body(value))
+    tier, points, days, frontier, spans = standing
+    account = Account(*totals)
+    account.membership = membership
+    account.standing = Standing(tier, points, dict(days), frontier, spans)
+    account.activations = activations
+    account.parked = parked
+    return account
+
+
+def order_bytes(record: OrderRecord) -> bytes:
+    return _PREFIX + _encoder.encode(record)
+
+
+def order_of(value: bytes) -> OrderRecord:
+    return _order.decode(_body(value))
+
+
+def ref_bytes(ref: EngagementRef) -> bytes:
+    return _PREFIX + _encoder.encode(ref)
+
+
+def ref_of(value: bytes) -> EngagementRef:
+    return _ref.decode(_body(value))
+
+
+def group_bytes(group: list[EngagementRecord]) -> bytes:
+    return _PREFIX + _encoder.encode(group)
+
+
+def group_of_bytes(value: bytes) -> list[EngagementRecord]:
+    return _group.decode(_body(value))
+
+
+def parked_bytes(source: bytes) -> bytes:
+    return _PREFIX + source
+
+
+def parked_of(value: bytes) -> bytes:
+    return bytes(_body(value))

@@ -1,0 +1,37 @@
+"""A store in a dictionary: for tests of laws in the thousands, for conformance on pure rules, for what-ifs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from state.layout import checked
+
+
+class MemoryStore:
+    """Keeps the promise of `state.store.Store`, in memory and without transactions."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[bytes, str, str], bytes] = {}
+        self.timers: set[tuple[int, str]] = set()
+
+    def get(self, kind: bytes, member_id: str, name: str = "") -> bytes | None:
+        return self.records.get((kind, member_id, name))
+
+    def put(self, kind: bytes, member_id: str, name: str, value: bytes) -> None:
+        self.records[kind, member_id, name] = checked(value)
+
+    def delete(self, kind: bytes, member_id: str, name: str = "") -> None:
+        self.records.pop((kind, member_id, name), None)
+
+    def of_member(self, kind: bytes, member_id: str) -> Iterator[tuple[str, bytes]]:
+        found = [(n, v) for (k, m, n), v in self.records.items() if (k, m) == (kind, member_id)]
+        return iter(sorted(found))
+
+    def schedule(self, at_ms: int, member_id: str) -> None:
+        self.timers.add((at_ms, member_id))
+
+    def unschedule(self, at_ms: int, member_id: str) -> None:
+        self.timers.discard((at_ms, member_id))
+
+    def due(self, until_ms: int) -> Iterator[tuple[int, str]]:
+        return iter(sorted(timer for timer in self.timers if timer[0] <= until_ms))
