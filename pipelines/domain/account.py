@@ -226,5 +226,6 @@ class Journal:
         elif side is LedgerAccount.PENDING:
             account.pending += points
             assert account.pending >= 0, account
-        elif side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK):
+        else:
+            assert side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK), side
             account.lifetime -= points

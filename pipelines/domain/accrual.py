@@ -48,14 +48,14 @@ def follow(account: Account, record: OrderRecord, programme: Programme) -> Order
         return None
     for position, step in zip(positions, steps[taken:], strict=True):
         _take(account.standing, position, record, step, programme)
-    return record._replace(tier=tier, steps=steps)
+    return record._replace(tier=tier if steps else 0, steps=steps)
 
 
 def refold(account: Account, records: list[OrderRecord], programme: Programme) -> list[OrderRecord]:
     """All orders with the tiers and steps that follow from all facts known; the standing is made anew."""
     account.standing = Standing()
-    if account.enrolled_at_ms is not None:
-        account.standing.join(account.enrolled_at_ms)
+    assert account.enrolled_at_ms is not None, "before enrolment an order has no steps"
+    account.standing.join(account.enrolled_at_ms)
     rated: dict[str, OrderRecord] = {r.order_id: r._replace(tier=0, steps=()) for r in records}
     first = {r.order_id: r for r in records if _steps(account, r, 0, programme)}
     queue: list[Position] = [(r.placed_at_ms, r.order_id, 0) for r in first.values()]
@@ -106,19 +106,8 @@ def _worth_now(record: OrderRecord, journal: Journal) -> Rated:
     return worth(record, kept_minor(record.lines, refunds(record)), record.tier, journal.programme)
 
 
-def _place(record: OrderRecord) -> LedgerAccount:
-    return LedgerAccount.PENDING if record.activated_at_ms is None else LedgerAccount.ACTIVE
-
-
-def _add(record: OrderRecord, place: LedgerAccount, points: int) -> OrderRecord:
-    if place is LedgerAccount.PENDING:
-        return record._replace(pending=record.pending + points)
-    return record._replace(active=record.active + points)
-
-
 def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) -> OrderRecord:
-    """One entry a component, the first time that the order is worth something."""
-    place = _place(record)
+    """One entry a component, when the order is first worth something; all points begin as pending."""
     for term in rated.terms:
         if term.points:
             part = term.rule_id if term.reason in (Reason.CAMPAIGN, Reason.THRESHOLD) else ""
@@ -127,7 +116,7 @@ def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) ->
                 record.lot_id,
                 term.points,
                 LedgerAccount.ISSUED,
-                place,
+                LedgerAccount.PENDING,
                 term.reason,
                 record.placed_at_ms,
                 term.rule_id,
@@ -136,7 +125,7 @@ def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) ->
                 _order_derivation(record, rated, term, journal.programme),
                 part,
             )
-    return _add(record, place, rated.total)._replace(granted=rated.total)
+    return record._replace(pending=record.pending + rated.total, granted=rated.total)
 
 
 def _correct(
@@ -149,16 +138,13 @@ def _correct(
 ) -> OrderRecord:
     """Add what is missing, or take back what is too much: pending points first, then active ones."""
     derivation = _order_derivation(record, rated, rated.terms[0] if rated.terms else None, journal.programme)
-    place = _place(record)
-    moves = [(LedgerAccount.ISSUED, place, rated.total - record.granted)]
-    if rated.total < record.granted:
-        owed = record.granted - rated.total
-        from_pending = min(owed, record.pending)
-        moves = [
-            (LedgerAccount.PENDING, LedgerAccount.CLAWED_BACK, from_pending),
-            (LedgerAccount.ACTIVE, LedgerAccount.CLAWED_BACK, owed - from_pending),
-        ]
-    for source, target, points in moves:
+    missing, owed = max(0, rated.total - record.granted), max(0, record.granted - rated.total)
+    from_pending = min(owed, record.pending)
+    for source, target, points in (
+        (LedgerAccount.ISSUED, LedgerAccount.PENDING, missing),
+        (LedgerAccount.PENDING, LedgerAccount.CLAWED_BACK, from_pending),
+        (LedgerAccount.ACTIVE, LedgerAccount.CLAWED_BACK, owed - from_pending),
+    ):
         if points:
             journal.move(
                 cause,
@@ -173,9 +159,11 @@ def _correct(
                 record.tier,
                 derivation,
             )
-            side, signed = (target, points) if source is LedgerAccount.ISSUED else (source, -points)
-            record = _add(record, side, signed)
-    return record._replace(granted=rated.total)
+    return record._replace(
+        granted=rated.total,
+        pending=record.pending + missing - from_pending,
+        active=record.active - (owed - from_pending),
+    )
 
 
 def _order_derivation(
@@ -200,58 +188,66 @@ def _order_derivation(
 
 
 def _set_timer(record: OrderRecord, journal: Journal, cause: Cause) -> OrderRecord:
-    """Have the pending points become active at their instant; take that back when the instant moved on."""
+    """See to it that the points are active from their instant on, and pending before it."""
     account = journal.account
-    at_ms = active_from_ms(record, journal.programme.at(record.placed_at_ms)) if record.known else 0
-    if record.active and at_ms > account.now_ms:
-        journal.move(
-            cause,
-            record.lot_id,
-            record.active,
-            LedgerAccount.ACTIVE,
-            LedgerAccount.PENDING,
-            Reason.EDIT,
-            cause.recorded_at_ms,
-            "pending",
-            record.placed_at_ms,
-            record.tier,
-            _moved("activation-postponed", record.active, at_ms),
-        )
-        record = record._replace(pending=record.pending + record.active, active=0, activated_at_ms=None)
-    if record.pending:
+    account.activations.pop(record.order_id, None)
+    if not record.granted:
+        return record
+    at_ms = active_from_ms(record, journal.programme.at(record.placed_at_ms))
+    if at_ms > account.now_ms:
+        if record.active:
+            record = _postpone(record, journal, cause, at_ms)
         account.activations[record.order_id] = Activation(at_ms, record.pending)
-    else:
-        account.activations.pop(record.order_id, None)
+    elif record.pending:
+        record = _activate(record, journal, cause, at_ms)
     return record
 
 
-def _moved(formula: str, points: int, at_ms: int) -> Derivation:
-    return Derivation(formula, (("at_ms", at_ms),), (), (), points, points, ())
+def _postpone(record: OrderRecord, journal: Journal, cause: Cause, at_ms: int) -> OrderRecord:
+    """Active points wait again: what is known now says that their instant is yet to come."""
+    ways = LedgerAccount.ACTIVE, LedgerAccount.PENDING, Reason.EDIT
+    _shift(record, record.active, ways, journal, cause, cause.recorded_at_ms, at_ms)
+    return record._replace(pending=record.pending + record.active, active=0)
 
 
-def activate(record: OrderRecord, journal: Journal) -> OrderRecord:
-    """The order's pending points become active, at the instant that its timer says."""
-    due = journal.account.activations.pop(record.order_id)
-    assert due.points == record.pending, (due, record)
-    count = record.activations + 1
+def _activate(record: OrderRecord, journal: Journal, cause: Cause, at_ms: int) -> OrderRecord:
+    ways = LedgerAccount.PENDING, LedgerAccount.ACTIVE, Reason.ACTIVATION
+    _shift(record, record.pending, ways, journal, cause, at_ms, at_ms)
+    return record._replace(pending=0, active=record.active + record.pending)
+
+
+def _shift(
+    record: OrderRecord,
+    points: int,
+    ways: tuple[LedgerAccount, LedgerAccount, Reason],
+    journal: Journal,
+    cause: Cause,
+    effective_at_ms: int,
+    active_at_ms: int,
+) -> None:
     journal.move(
-        Cause(
-            f"activation:{record.lot_id}#{count}", due.at_ms, (f"order:{record.order_id}@{record.version}",)
-        ),
+        cause,
         record.lot_id,
-        record.pending,
-        LedgerAccount.PENDING,
-        LedgerAccount.ACTIVE,
-        Reason.ACTIVATION,
-        due.at_ms,
+        points,
+        *ways,
+        effective_at_ms,
         "pending",
         record.placed_at_ms,
         record.tier,
-        _moved("activation", record.pending, due.at_ms),
+        Derivation("activation", (("active_at_ms", active_at_ms),), (), (), points, points, ()),
     )
-    return record._replace(
-        pending=0, active=record.active + record.pending, activations=count, activated_at_ms=due.at_ms
-    )
+
+
+def activate(record: OrderRecord, journal: Journal) -> OrderRecord:
+    """The order's pending points become active, at the instant that its timer says.
+
+    A timer fires once an instant, for now only grows: hence the cause's name is unique.
+    """
+    due = journal.account.activations.pop(record.order_id)
+    assert due.points == record.pending, (due, record)
+    known = f"order:{record.order_id}@{record.version}"
+    cause = Cause(f"activation:{record.lot_id}@{due.at_ms}", due.at_ms, (known,))
+    return _activate(record, journal, cause, due.at_ms)
 
 
 def settle_group(

@@ -40,8 +40,7 @@ class Step(NamedTuple):
 class OrderRecord(NamedTuple):
     """What is kept of an order; `version` is 0 while only returns of it are known.
 
-    `granted` is the lot's points now, `pending` and `active` where they are; `activations` counts how often they
-    became active, and `activated_at_ms` says when last (None while pending).
+    `granted` is the lot's points now; `pending` and `active` are where they are.
     """
 
     order_id: str
@@ -59,8 +58,6 @@ class OrderRecord(NamedTuple):
     granted: int = 0
     pending: int = 0
     active: int = 0
-    activations: int = 0
-    activated_at_ms: int | None = None
 
     @property
     def lot_id(self) -> str:

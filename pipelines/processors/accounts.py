@@ -182,15 +182,13 @@ class Visit:
 
     def apply(self, fact: Fact, source: bytes) -> Outcome:
         """Take one fact in."""
-        match fact:
-            case Order():
-                return self._apply_order(fact)
-            case Return():
-                return self._apply_return(fact, source)
-            case Engagement():
-                return self._apply_engagement(fact)
-            case Member():
-                return self._apply_member(fact)
+        if isinstance(fact, Order):
+            return self._apply_order(fact)
+        if isinstance(fact, Return):
+            return self._apply_return(fact, source)
+        if isinstance(fact, Engagement):
+            return self._apply_engagement(fact)
+        return self._apply_member(fact)
 
     def _apply_order(self, order: Order) -> Outcome:
         known = self.order(order.order_id)
@@ -262,10 +260,8 @@ class Visit:
         self, cause: Cause, own: str | None, reason: Reason, effective_at_ms: int, others: Reason
     ) -> None:
         for record in refold(self.account, self._all_orders(), self.programme):
-            if record.order_id == own:
-                self.keep(settle_order(record, self.journal, cause, reason, effective_at_ms))
-            elif record.known:
-                self.keep(settle_order(record, self.journal, cause, others, record.placed_at_ms))
+            why = (reason, effective_at_ms) if record.order_id == own else (others, record.placed_at_ms)
+            self.keep(settle_order(record, self.journal, cause, *why))
 
     def _all_orders(self) -> list[OrderRecord]:
         stored = self.store.of_member(layout.ORDER, self.account.member_id)

@@ -1,0 +1,68 @@
+"""Every byte layout that was ever written stays readable; a newer one is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.failure import Failure
+from state import layout
+from tests.support.facts import member, order, refund, run
+from tests.support.history import play
+from tests.support.programmes import reference
+
+EXAMPLES = Path(layout.__file__).parent / "examples"
+READERS = {
+    "account": layout.account_of,
+    "order": layout.order_of,
+    "group": layout.group_of_bytes,
+    "engagement": layout.ref_of,
+}
+
+
+def written() -> dict[str, bytes]:
+    facts = [
+        member("2026-01-01T00:00:00Z"),
+        order("O1", "2026-02-01T10:00:00Z"),
+        refund("R1", "O1", "2026-02-03T10:00:00Z", ("A", 1, 40_00)),
+        refund("R2", "O9", "2026-02-04T10:00:00Z", ("A", 1, 40_00)),
+        run("E1", "2026-02-02T10:00:00Z", 6_400),
+    ]
+    records = play(facts, reference()).store.records
+    return {
+        "account": records[layout.ACCOUNT, "m-1", ""],
+        "order": records[layout.ORDER, "m-1", "O1"],
+        "group": records[layout.GROUP, "m-1", "RUN:2026-02-02"],
+        "engagement": records[layout.ENGAGEMENT, "m-1", "E1"],
+    }
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_this_build_writes_what_the_example_of_its_layout_shows(kind: str) -> None:
+    example = EXAMPLES / f"{layout.LAYOUT}.{kind}.bin"
+
+    assert written()[kind] == example.read_bytes(), "a new layout needs a new number and a new example"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.bin")), ids=lambda p: p.name)
+def test_every_layout_ever_written_is_read(path: Path) -> None:
+    assert READERS[path.name.split(".")[1]](path.read_bytes())
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_what_is_read_is_written_again_byte_for_byte(kind: str) -> None:
+    writers = {
+        "account": layout.account_bytes,
+        "order": layout.order_bytes,
+        "group": layout.group_bytes,
+        "engagement": layout.ref_bytes,
+    }
+    value = written()[kind]
+
+    assert writers[kind](READERS[kind](value)) == value  # type: ignore[operator]
+
+
+def test_a_newer_layout_is_refused_with_what_to_do() -> None:
+    with pytest.raises(Failure, match="layout 2") as failure:
+        layout.account_of(bytes([2]) + b"x")
+
+    assert "roll forward" in failure.value.do
