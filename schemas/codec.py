@@ -1,0 +1,301 @@
+"""Avro in the Confluent wire format <-> facts and results.
+
+A value is a zero byte, the schema's id as four big-endian bytes, and the Avro body. A body is read with the schema
+that wrote it and seen through this build's, so that what a newer writer added never reaches the rules.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any, Final, NamedTuple
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from pipelines.domain.facts import (
+    Consent,
+    Engagement,
+    EngagementKind,
+    EngagementStatus,
+    Fact,
+    Member,
+    Order,
+    OrderLine,
+    OrderStatus,
+    Return,
+    ReturnLine,
+    ReturnStatus,
+    Tick,
+    Verification,
+)
+from pipelines.domain.ledger import Balance, Derivation, LedgerEntry, TierChanged, TierProgress
+from schemas import catalogue
+
+_HEAD: Final = struct.Struct(">bI")
+
+
+class InvalidFact(Exception):
+    """A record that can never be applied; `error_class` is a stable word, the message has the values."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        super().__init__(f"{error_class}: {message}")
+        self.error_class = error_class
+        self.message = message
+
+
+class DeadLetter(NamedTuple):
+    """A record as it came, and why it is not applied."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    recorded_at_ms: int
+    error_class: str
+    message: str
+
+
+Record = Fact | Tick | LedgerEntry | Balance | TierChanged | TierProgress | DeadLetter
+
+
+def _order(d: dict[str, Any]) -> Order:
+    lines = tuple(
+        OrderLine(
+            x["line_id"],
+            x["sku"],
+            x["category"],
+            x["quantity"],
+            x["gross_minor"],
+            x["discount_minor"],
+            x["eligible"],
+        )
+        for x in d["lines"]
+    )
+    return Order(
+        d["event_id"],
+        d["member_id"],
+        d["occurred_at"],
+        d["recorded_at"],
+        d["order_id"],
+        d["version"],
+        OrderStatus(d["status"]),
+        d["placed_at"],
+        d["paid_at"],
+        d["delivered_at"],
+        d["cancelled_at"],
+        d["market"],
+        d["currency"],
+        lines,
+        d["order_discount_minor"],
+        d["paid_with_points_minor"],
+        d["shipping_minor"],
+        d["tax_minor"],
+    )
+
+
+def _return(d: dict[str, Any]) -> Return:
+    return Return(
+        d["event_id"],
+        d["member_id"],
+        d["occurred_at"],
+        d["recorded_at"],
+        d["return_id"],
+        d["order_id"],
+        d["version"],
+        ReturnStatus(d["status"]),
+        d["requested_at"],
+        d["settled_at"],
+        tuple(ReturnLine(x["line_id"], x["quantity"], x["refund_minor"]) for x in d["lines"]),
+    )
+
+
+def _engagement(d: dict[str, Any]) -> Engagement:
+    return Engagement(
+        d["event_id"],
+        d["member_id"],
+        d["occurred_at"],
+        d["recorded_at"],
+        d["engagement_id"],
+        d["version"],
+        EngagementKind(d["kind"]),
+        EngagementStatus(d["status"]),
+        d["zone"],
+        d["distance_m"],
+        d["duration_s"],
+        Verification(d["verification"]),
+        d["subject"],
+    )
+
+
+def _member(d: dict[str, Any]) -> Member:
+    return Member(
+        d["event_id"],
+        d["member_id"],
+        d["occurred_at"],
+        d["recorded_at"],
+        d["version"],
+        d["enrolled_at"],
+        d["market"],
+        d["zone"],
+        d["birthday_month"],
+        d["birthday_day"],
+        tuple(Consent(x["purpose"], x["granted_at"], x["withdrawn_at"]) for x in d["consents"]),
+        d["erased_at"],
+    )
+
+
+def _tick(d: dict[str, Any]) -> Tick:
+    return Tick(d["at"])
+
+
+_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Fact | Tick]]] = {
+    catalogue.ORDERS: _order,
+    catalogue.RETURNS: _return,
+    catalogue.ENGAGEMENTS: _engagement,
+    catalogue.MEMBERS: _member,
+    catalogue.CLOCK: _tick,
+}
+
+
+def _plainly(record: Any) -> dict[str, Any]:
+    """A named tuple as a dictionary; instants lose their `_ms`, the schema says that they are milliseconds."""
+    return {name.removesuffix("_ms"): value for name, value in zip(record._fields, record, strict=True)}
+
+
+def _with_lines(record: Any) -> dict[str, Any]:
+    return _plainly(record) | {"lines": [line._asdict() for line in record.lines]}
+
+
+def _with_consents(record: Any) -> dict[str, Any]:
+    return _plainly(record) | {"consents": [_plainly(consent) for consent in record.consents]}
+
+
+def _entry(record: Any) -> dict[str, Any]:
+    plain = _plainly(record)
+    plain["derivation"] = _derivation(record.derivation)
+    return plain
+
+
+def _derivation(derivation: Derivation) -> dict[str, Any]:
+    return {
+        "formula": derivation.formula,
+        "inputs": [{"name": name, "value": value} for name, value in derivation.inputs],
+        "lines": [line._asdict() for line in derivation.lines],
+        "terms": [
+            {
+                "reason": term.reason,
+                "rule_id": term.rule_id,
+                "numerator": str(term.numerator),
+                "denominator": str(term.denominator),
+                "points": term.points,
+            }
+            for term in derivation.terms
+        ],
+        "granted_before": derivation.granted_before,
+        "target": derivation.target,
+        "why_not": [why._asdict() for why in derivation.why_not],
+    }
+
+
+def _dead_letter(record: Any) -> dict[str, Any]:
+    return _plainly(record) | {"headers": [{"name": n, "value": v} for n, v in record.headers]}
+
+
+_ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
+    Order: (catalogue.ORDERS, _with_lines),
+    Return: (catalogue.RETURNS, _with_lines),
+    Engagement: (catalogue.ENGAGEMENTS, _plainly),
+    Member: (catalogue.MEMBERS, _with_consents),
+    Tick: (catalogue.CLOCK, _plainly),
+    LedgerEntry: (catalogue.LEDGER, _entry),
+    Balance: (catalogue.BALANCES, _plainly),
+    TierChanged: (catalogue.TIERS, _plainly),
+    TierProgress: (catalogue.TIER_PROGRESS, _plainly),
+    DeadLetter: (catalogue.DEAD_LETTERS, _dead_letter),
+}
+
+
+def topic_of(record: Record) -> str:
+    """Where a record of this type is written."""
+    return _ENCODERS[type(record)][0]
+
+
+class Codec:
+    """Encodes with this build's schemas under their registered ids; decodes what any registered schema wrote.
+
+    `writer_schema` gives the schema of an id that is not this build's, LookupError when there is none.
+    """
+
+    def __init__(self, ids: Mapping[str, int], writer_schema: Callable[[int], str]) -> None:
+        self._writers = {
+            kind: (_HEAD.pack(0, ids[topic]), parse_schema(catalogue.parsed(topic)), plainly)
+            for kind, (topic, plainly) in _ENCODERS.items()
+        }
+        self._own = {topic: parse_schema(catalogue.parsed(topic)) for topic in catalogue.TOPICS}
+        self._by_id: dict[int, Any] = {ids[topic]: self._own[topic] for topic in catalogue.TOPICS}
+        self._writer_schema = writer_schema
+
+    @classmethod
+    def offline(cls) -> Codec:
+        """A codec with ids of its own, for work without a registry."""
+
+        def none(schema_id: int) -> str:
+            raise LookupError(schema_id)
+
+        return cls({topic: n for n, topic in enumerate(catalogue.TOPICS, 1)}, none)
+
+    def encode(self, record: Record) -> bytes:
+        """The value of a record in the wire format."""
+        head, schema, plainly = self._writers[type(record)]
+        out = BytesIO()
+        out.write(head)
+        schemaless_writer(out, schema, plainly(record))
+        return out.getvalue()
+
+    def decode(self, topic: str, value: bytes | None) -> Fact | Tick:
+        """The fact in a value of that topic; InvalidFact when there is none."""
+        try:
+            return _DECODERS[topic](self.body(topic, value))
+        except ValueError as error:
+            raise InvalidFact("UNKNOWN_ENUM", str(error)) from error
+
+    def body(self, topic: str, value: bytes | None) -> dict[str, Any]:
+        """The Avro body of a value, through this build's schema."""
+        if value is None:
+            raise InvalidFact("NULL_VALUE", f"a record of {topic} has no value")
+        if len(value) < _HEAD.size:
+            raise InvalidFact("TRUNCATED", f"{len(value)} bytes are too few")
+        magic, schema_id = _HEAD.unpack_from(value)
+        if magic != 0:
+            raise InvalidFact("BAD_MAGIC", f"the first byte is {value[0]}, not 0")
+        reader = self._own[topic]
+        writer = self._by_id.get(schema_id) or self._learn(schema_id)
+        if writer["name"] != reader["name"]:
+            raise InvalidFact(
+                "WRONG_SCHEMA", f"schema {schema_id} is of {writer['name']}, not {reader['name']}"
+            )
+        return _read(value, writer, reader)
+
+    def _learn(self, schema_id: int) -> Any:
+        try:
+            text = self._writer_schema(schema_id)
+        except LookupError as error:
+            raise InvalidFact("UNKNOWN_SCHEMA", f"the registry knows no schema {schema_id}") from error
+        self._by_id[schema_id] = parse_schema(catalogue.plain(json.loads(text)))
+        return self._by_id[schema_id]
+
+
+def _read(value: bytes, writer: Any, reader: Any) -> dict[str, Any]:
+    stream = BytesIO(value)
+    stream.seek(_HEAD.size)
+    try:
+        body: Any = schemaless_reader(stream, writer, None if writer is reader else reader)
+    except Exception as error:  # damaged bytes raise EOFError, IndexError, UnicodeDecodeError and more
+        raise InvalidFact("UNDECODABLE", f"{type(error).__name__}: {error}") from error
+    if (left := len(value) - stream.tell()) != 0:
+        raise InvalidFact("TRAILING_BYTES", f"{left} bytes are left over")
+    return dict(body)
