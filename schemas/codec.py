@@ -235,7 +235,7 @@ class Codec:
             kind: (_HEAD.pack(0, ids[topic]), parse_schema(catalogue.parsed(topic)), plainly)
             for kind, (topic, plainly) in _ENCODERS.items()
         }
-        self._own = {topic: parse_schema(catalogue.parsed(topic)) for topic in catalogue.TOPICS}
+        self._own: dict[str, Any] = {topic: parse_schema(catalogue.parsed(topic)) for topic in catalogue.TOPICS}
         self._by_id: dict[int, Any] = {ids[topic]: self._own[topic] for topic in catalogue.TOPICS}
         self._writer_schema = writer_schema
 
@@ -273,7 +273,7 @@ class Codec:
         if magic != 0:
             raise InvalidFact("BAD_MAGIC", f"the first byte is {value[0]}, not 0")
         reader = self._own[topic]
-        writer = self._by_id.get(schema_id) or self._learn(schema_id)
+        writer: Any = self._by_id.get(schema_id) or self._learn(schema_id)
         if writer["name"] != reader["name"]:
             raise InvalidFact(
                 "WRONG_SCHEMA", f"schema {schema_id} is of {writer['name']}, not {reader['name']}"

@@ -1,0 +1,99 @@
+"""`loyalty run accounts` and `loyalty clock`: the pipeline's processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.cli.options import ProgrammeFile, TopicPrefix
+from pipelines.failure import Failure
+from pipelines.local.endpoints import endpoints, home_dir
+from pipelines.programme_file import load_programme
+from pipelines.runtime.settings import Settings, settings
+from pipelines.runtime.ticks import run_clock
+from pipelines.runtime.topic_admin import connect
+from pipelines.worker import current_lag, run_accounts, run_many
+from pipelines.topics import prefixed
+from schemas import catalogue
+from schemas.registry import connect as connect_registry
+
+PROCESSORS = ("accounts",)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(clock)
+
+
+def worker_settings(
+    replica: str, state_dir: Path | None, prefix: str | None, metrics_port: int | None = None
+) -> Settings:
+    """A worker's settings: addresses of the stack, state beside its data unless told otherwise."""
+    found = endpoints()
+    return settings(
+        bootstrap_servers=found.bootstrap_servers,
+        schema_registry_url=found.schema_registry_url,
+        state_dir=(state_dir or home_dir() / "state") / replica,
+        replica=replica,
+        topic_prefix=prefix,
+        metrics_port=metrics_port,
+    )
+
+
+def run(
+    processor: Annotated[str, typer.Argument(help="What to run: accounts.")],
+    programme: ProgrammeFile = Path("reference"),
+    workers: Annotated[
+        int, typer.Option(help="Worker processes; at most one a partition is busy.", min=1, max=64)
+    ] = 1,
+    replica: Annotated[
+        str, typer.Option(help="The worker's stable name, unique among live workers.")
+    ] = "worker-0",
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Where state lives; by default under LOYALTY_HOME.")
+    ] = None,
+    topic_prefix: TopicPrefix = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve Prometheus metrics on this local port.")
+    ] = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End when all input there is has been committed.")
+    ] = False,
+) -> None:
+    """Run a processor: exactly once, until SIGTERM or Ctrl-C, which commit and leave cleanly.
+
+    Exit code 75 means that the worker was fenced or lost its broker: start it again.
+    """
+    if processor not in PROCESSORS:
+        raise Failure(f"there is no processor {processor!r}", f"choose one of: {', '.join(PROCESSORS)}")
+    load_programme(programme)
+    chosen = worker_settings(replica, state_dir, topic_prefix, metrics_port)
+    if workers == 1:
+        summary = run_accounts(chosen, load_programme(programme), until_caught_up=until_caught_up)
+        rate = summary.facts / summary.seconds if summary.seconds else 0
+        Console(stderr=True).print(f"{summary.facts:,} facts in {summary.seconds:.1f} s ({rate:,.0f}/s)")
+        return
+    command = ["run", processor, "--programme", str(programme)]
+    command += ["--state-dir", str(state_dir)] if state_dir else []
+    command += ["--topic-prefix", topic_prefix] if topic_prefix else []
+    lag = (lambda: sum(current_lag(chosen).values())) if until_caught_up else None
+    run_many(command, [f"worker-{n}" for n in range(workers)], lag)
+
+
+def clock(
+    every: Annotated[float, typer.Option(help="Seconds between ticks.", min=0.01)] = 1.0,
+    topic_prefix: TopicPrefix = None,
+) -> None:
+    """Tick: tell every partition what time it is, so that what is due happens without a fact."""
+    found = endpoints()
+    prefix = topic_prefix or ""
+    topic = (
+        connect(found.bootstrap_servers).list_topics(timeout=15).topics.get(prefixed(prefix, catalogue.CLOCK))
+    )
+    if topic is None:
+        raise Failure("the clock's topic is missing", "run `loyalty topics apply`")
+    codec = connect_registry(found.schema_registry_url)
+    run_clock(found.bootstrap_servers, codec, len(topic.partitions), every, prefix)

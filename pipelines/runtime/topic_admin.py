@@ -1,0 +1,125 @@
+"""Makes the topics as the catalogue says: what is missing is created, what differs is altered or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from pipelines.failure import Failure
+from pipelines.topics import Topic, topics
+
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A topic's setting that is not what it should be."""
+
+    topic: str
+    name: str
+    found: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `apply` would do, and what it would refuse."""
+
+    partitions: int
+    replication: int
+    create: tuple[Topic, ...]
+    alter: tuple[Setting, ...]
+    wrong_partitions: tuple[tuple[str, int], ...]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.create or self.alter or self.wrong_partitions)
+
+
+def connect(bootstrap: str) -> AdminClient:
+    """An admin client of a cluster that answers."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    try:
+        admin.list_topics(timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise Failure(
+            f"no Kafka answers at {bootstrap}: {error.args[0].str()}", "start it: `loyalty up`"
+        ) from error
+    return admin
+
+
+def make_plan(admin: AdminClient, partitions: int, replication: int | None = None, prefix: str = "") -> Plan:
+    """Compare the cluster with the catalogue. Copies: as many as there are brokers, at most three."""
+    cluster = admin.list_topics(timeout=TIMEOUT_S)
+    copies = replication or min(3, len(cluster.brokers))
+    wanted = topics(prefix, copies)
+    there = [topic for topic in wanted if topic.name in cluster.topics]
+    counts = {topic.name: len(cluster.topics[topic.name].partitions) for topic in there}
+    return Plan(
+        partitions,
+        copies,
+        tuple(topic for topic in wanted if topic not in there),
+        tuple(_differences(admin, there)),
+        tuple((name, count) for name, count in counts.items() if count != partitions),
+    )
+
+
+def _differences(admin: AdminClient, there: list[Topic]) -> list[Setting]:
+    if not there:
+        return []
+    asked = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in there}
+    answers = admin.describe_configs(list(asked.values()), request_timeout=TIMEOUT_S)
+    found = {resource.name: future.result() for resource, future in answers.items()}
+    return [
+        Setting(topic.name, name, found[topic.name][name].value, wanted)
+        for topic in there
+        for name, wanted in topic.config.items()
+        if found[topic.name][name].value != wanted
+    ]
+
+
+def apply(admin: AdminClient, plan: Plan) -> None:
+    """Carry the plan out; a partition count is never changed, for it says where each member's state is."""
+    if plan.wrong_partitions:
+        found = ", ".join(f"{name} has {count}" for name, count in plan.wrong_partitions)
+        what = f"{plan.partitions} partitions are wanted, but {found}"
+        raise Failure(what, "give --partitions as they are; changing them means a new pipeline and a replay")
+    new = [NewTopic(t.name, plan.partitions, plan.replication, config=dict(t.config)) for t in plan.create]
+    if new:
+        for future in admin.create_topics(new, request_timeout=TIMEOUT_S).values():
+            future.result()
+    if plan.alter:
+        _alter(admin, plan.alter)
+
+
+def _alter(admin: AdminClient, settings: tuple[Setting, ...]) -> None:
+    by_topic: dict[str, list[ConfigEntry]] = {}
+    for setting in settings:
+        entry = ConfigEntry(setting.name, setting.wanted, incremental_operation=AlterConfigOpType.SET)
+        by_topic.setdefault(setting.topic, []).append(entry)
+    resources = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
+        for name, entries in by_topic.items()
+    ]
+    for future in admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S).values():
+        future.result()
+
+
+def ensure_topics(bootstrap: str, partitions: int, prefix: str = "") -> int:
+    """Have all topics there, and answer how many partitions they have: those found, or `partitions` when new."""
+    admin = connect(bootstrap)
+    plan = make_plan(admin, partitions, prefix=prefix)
+    found = {count for _, count in plan.wrong_partitions}
+    if len(found) == 1 and not plan.create:
+        return found.pop()
+    apply(admin, plan)
+    return partitions

@@ -1,0 +1,61 @@
+"""The topic catalogue: every topic, why it is configured as it is, and the changelog of the accounts store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas import catalogue
+
+PARTITIONS: Final = 8
+GROUP: Final = "loyalty-accounts-v1"
+STORE: Final = "accounts-v1"
+"""The store's own name. It must never follow from the topics read: adding one would start an empty store."""
+
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+
+_FOR_EVER: Final[dict[str, str]] = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "message.timestamp.type": "CreateTime",
+}
+"""A log that can be replayed. Records carry the time of the world: time-based retention would delete history."""
+
+_LATEST: Final[dict[str, str]] = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(6 * _HOUR_MS),
+    "max.compaction.lag.ms": str(3 * _DAY_MS),
+    "delete.retention.ms": str(7 * _DAY_MS),
+    "message.timestamp.type": "CreateTime",
+}
+"""The last record of each key, with a bound on how long an older one stays (compaction has none by default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be; `name` may carry a prefix that keeps whole pipelines apart on one cluster."""
+
+    name: str
+    config: Mapping[str, str]
+
+
+def prefixed(prefix: str, name: str) -> str:
+    return f"{prefix}{name}"
+
+
+def changelog_name(prefix: str, group: str = GROUP) -> str:
+    """The changelog of the accounts store, as the engine names it."""
+    return f"changelog__{prefixed(prefix, group)}--{STORE}--default"
+
+
+def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
+    """All topics of a pipeline; two copies must be in sync where there are three."""
+    durable = {"min.insync.replicas": "2" if replication >= 3 else "1"}
+    compacted = {catalogue.BALANCES, catalogue.TIER_PROGRESS}
+    named = [
+        Topic(prefixed(prefix, name), (_LATEST if name in compacted else _FOR_EVER) | durable)
+        for name in catalogue.TOPICS
+    ]
+    return (*named, Topic(changelog_name(prefix), _LATEST | durable))

@@ -1,0 +1,163 @@
+"""The graph: facts and clock, joined by member into one stream over one store; answers out in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from time import perf_counter_ns
+from typing import Any, Final
+
+import msgspec
+from quixstreams.context import message_context
+
+from pipelines.domain.ledger import LedgerEntry, Outcome
+from pipelines.failure import Failure
+from pipelines.processors.accounts import Accounts, Answer, Refusal
+from pipelines.runtime import metrics
+from pipelines.runtime.engine import HardenedApplication
+from pipelines.runtime.profile import Profile
+from pipelines.runtime.settings import Settings
+from pipelines.topics import STORE, prefixed
+from schemas import catalogue
+from schemas.border import check_fact
+from schemas.codec import Codec, DeadLetter, InvalidFact, Record, topic_of
+from state.rocks import RocksStore
+
+Headers = list[tuple[str, bytes | None]] | None
+
+
+class Source(msgspec.Struct, array_like=True, frozen=True):
+    """A record as it came: what its dead letter must show, kept with a parked return."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    timestamp_ms: int
+
+
+_source_bytes: Final = msgspec.msgpack.Encoder().encode
+_source_of: Final = msgspec.msgpack.Decoder(Source).decode
+
+Produce = Callable[[str, bytes | None, bytes, int], None]
+"""(topic, key, value, timestamp in ms) -> into the open transaction."""
+
+
+class AccountsJoin:
+    """One input record to its answers: decode, check, process, encode, produce. Anything it cannot know, rises."""
+
+    def __init__(
+        self, accounts: Accounts, codec: Codec, settings: Settings, produce: Produce, profile: Profile
+    ) -> None:
+        self._accounts = accounts
+        self._codec = codec
+        self._prefix = settings.topic_prefix
+        self._dead_letters_max = settings.dead_letters_in_a_row_max
+        self._dead_in_a_row = 0
+        self._produce = produce
+        self._profile = profile
+
+    def __call__(self, source: Source, store: RocksStore) -> None:
+        """Process one record; a dead letter instead of an answer when it can never be applied."""
+        clock = self._profile
+        started = perf_counter_ns()
+        topic = source.topic.removeprefix(self._prefix)
+        try:
+            fact = self._codec.decode(topic, source.value)
+            check_fact(fact, source.key, source.timestamp_ms)
+        except InvalidFact as invalid:
+            self._set_aside(source, invalid.error_class, invalid.message)
+            metrics.FACTS.labels(topic, "INVALID").inc()
+            return
+        decoded = perf_counter_ns()
+        answer = self._accounts.process(fact, store, _source_bytes(source))
+        processed = perf_counter_ns()
+        self._tell(answer, source)
+        clock.decode += decoded - started
+        clock.rules += processed - decoded
+        clock.facts += 1
+        metrics.FACTS.labels(topic, answer.outcome.value).inc()
+        metrics.NOW.labels(source.partition).set(source.timestamp_ms / 1000)
+
+    def _tell(self, answer: Answer, source: Source) -> None:
+        for refusal in answer.refusals:
+            self._refuse(refusal, source)
+        if answer.outcome is not Outcome.REFUSED:
+            self._dead_in_a_row = 0
+        for result in answer.results:
+            if isinstance(result, LedgerEntry):
+                metrics.ENTRIES.labels(result.reason.value).inc()
+                metrics.POINTS.labels(result.reason.value).inc(result.points)
+            self._send(result, result.member_id.encode(), result.recorded_at_ms)
+
+    def _refuse(self, refusal: Refusal, at_hand: Source) -> None:
+        source = at_hand if refusal.source is None else _source_of(refusal.source)
+        self._set_aside(source, refusal.refused.value, refusal.message)
+
+    def _set_aside(self, source: Source, error_class: str, message: str) -> None:
+        letter = DeadLetter(
+            source.topic,
+            source.partition,
+            source.offset,
+            source.key,
+            source.value,
+            tuple(source.headers),
+            source.timestamp_ms,
+            error_class,
+            message,
+        )
+        self._send(letter, source.key, source.timestamp_ms)
+        metrics.DEAD_LETTERS.labels(source.topic.removeprefix(self._prefix), error_class).inc()
+        self._dead_in_a_row += 1
+        if self._dead_in_a_row >= self._dead_letters_max:
+            raise Failure(
+                f"{self._dead_in_a_row} records in a row are dead letters, the last {error_class}: {message}",
+                "see runbooks/LoyaltyDeadLettersInARow.md: a producer or this build is wrong",
+            )
+
+    def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
+        started = perf_counter_ns()
+        value = self._codec.encode(record)
+        encoded = perf_counter_ns()
+        self._produce(prefixed(self._prefix, topic_of(record)), key, value, timestamp_ms)
+        self._profile.encode += encoded - started
+        self._profile.produce += perf_counter_ns() - encoded
+
+
+def build(
+    app: HardenedApplication,
+    accounts: Accounts,
+    codec: Codec,
+    settings: Settings,
+    profile: Profile,
+    open_store: Callable[[Any], RocksStore] = RocksStore,
+) -> None:
+    """Read every input as bytes, join them over the store `accounts-v1`, and process."""
+    frames = [
+        app.dataframe(
+            app.topic(
+                prefixed(settings.topic_prefix, name),
+                key_deserializer="bytes",
+                value_deserializer="bytes",
+            )
+        )
+        for name in catalogue.INPUTS
+    ]
+    joined: Any = reduce(lambda left, right: left.concat(right), frames)
+    joined = joined.__dataframe_clone__(stream=joined.stream, stream_id=STORE)
+    joined.register_store()
+
+    def produce(topic: str, key: bytes | None, value: bytes, timestamp_ms: int) -> None:
+        app.producer.produce(topic=topic, key=key, value=value, timestamp=timestamp_ms)
+
+    join = AccountsJoin(accounts, codec, settings, produce, profile)
+    context = app.context
+
+    def process(value: bytes | None, key: bytes | None, timestamp_ms: int, headers: Headers) -> None:
+        at = message_context()
+        source = Source(at.topic, at.partition, at.offset, key, value, headers or [], timestamp_ms)
+        join(source, open_store(context.checkpoint.get_store_transaction(STORE, at.partition)))
+
+    joined.update(process, metadata=True)
