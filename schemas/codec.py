@@ -235,7 +235,9 @@ class Codec:
             kind: (_HEAD.pack(0, ids[topic]), parse_schema(catalogue.parsed(topic)), plainly)
             for kind, (topic, plainly) in _ENCODERS.items()
         }
-        self._own: dict[str, Any] = {topic: parse_schema(catalogue.parsed(topic)) for topic in catalogue.TOPICS}
+        self._own: dict[str, Any] = {
+            topic: parse_schema(catalogue.parsed(topic)) for topic in catalogue.TOPICS
+        }
         self._by_id: dict[int, Any] = {ids[topic]: self._own[topic] for topic in catalogue.TOPICS}
         self._writer_schema = writer_schema
 

@@ -44,7 +44,7 @@ REFERENCE_VERSION = ProgrammeVersion(
     thresholds=(APRIL_BONUS,),
     activities=(
         ActivityRule(
-            "activity", EngagementKind.RUN, 2, 1_000, 20, frozenset({Verification.GPS, Verification.DEVICE})
+            "run", EngagementKind.RUN, 2, 1_000, 20, frozenset({Verification.GPS, Verification.DEVICE})
         ),
     ),
     once=(

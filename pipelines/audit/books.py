@@ -1,0 +1,215 @@
+"""The auditor's books: every topic as a DuckDB table, one row a record, as it stands on the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+Row = Mapping[str, Any]
+
+_TEXT, _WHOLE = pa.string(), pa.int64()
+_PLACE = {"topic": _TEXT, "partition": pa.int32(), "offset": _WHOLE}
+_FACT = _PLACE | {"event_id": _TEXT, "member_id": _TEXT, "occurred_at": _WHOLE, "recorded_at": _WHOLE}
+_ORDER_LINE = pa.struct(
+    {
+        "line_id": _TEXT,
+        "category": _TEXT,
+        "quantity": _WHOLE,
+        "gross_minor": _WHOLE,
+        "discount_minor": _WHOLE,
+        "eligible": pa.bool_(),
+    }
+)
+_RETURN_LINE = pa.struct({"line_id": _TEXT, "quantity": _WHOLE, "refund_minor": _WHOLE})
+
+TABLES: Mapping[str, pa.Schema] = {
+    name: pa.schema(columns)
+    for name, columns in {
+        "fact_order": _FACT
+        | {
+            "order_id": _TEXT,
+            "version": _WHOLE,
+            "status": _TEXT,
+            "placed_at": _WHOLE,
+            "paid_at": _WHOLE,
+            "delivered_at": _WHOLE,
+            "cancelled_at": _WHOLE,
+            "currency": _TEXT,
+            "lines": pa.list_(_ORDER_LINE),
+            "order_discount_minor": _WHOLE,
+            "paid_with_points_minor": _WHOLE,
+        },
+        "fact_return": _FACT
+        | {
+            "return_id": _TEXT,
+            "order_id": _TEXT,
+            "version": _WHOLE,
+            "status": _TEXT,
+            "settled_at": _WHOLE,
+            "lines": pa.list_(_RETURN_LINE),
+        },
+        "fact_engagement": _FACT
+        | {
+            "engagement_id": _TEXT,
+            "version": _WHOLE,
+            "kind": _TEXT,
+            "status": _TEXT,
+            "zone": _TEXT,
+            "distance_m": _WHOLE,
+            "verification": _TEXT,
+            "subject": _TEXT,
+        },
+        "fact_member": _FACT | {"version": _WHOLE, "enrolled_at": _WHOLE},
+        "tick": _PLACE | {"at": _WHOLE},
+        "unreadable": _PLACE | {"problem": _TEXT},
+        "dead_letter": _PLACE | {"key": pa.binary(), "value": pa.binary(), "error_class": _TEXT},
+        "dead_bytes": _PLACE | {"key": pa.binary(), "value": pa.binary()},
+        "ledger": _PLACE
+        | {
+            "entry_id": _TEXT,
+            "transaction_id": _TEXT,
+            "member_id": _TEXT,
+            "sequence": _WHOLE,
+            "lot_id": _TEXT,
+            "points": _WHOLE,
+            "from_account": _TEXT,
+            "to_account": _TEXT,
+            "reason": _TEXT,
+            "active_after": _WHOLE,
+            "pending_after": _WHOLE,
+        },
+        "balance": _PLACE
+        | {
+            "member_id": _TEXT,
+            "sequence": _WHOLE,
+            "active": _WHOLE,
+            "pending": _WHOLE,
+            "reserved": _WHOLE,
+            "debt": _WHOLE,
+            "lifetime": _WHOLE,
+        },
+        "tier_progress": _PLACE | {"member_id": _TEXT, "tier": _TEXT, "qualifying_points": _WHOLE},
+        "tier_changed": _PLACE | {"member_id": _TEXT, "tier": _TEXT},
+        "derived": {**_PLACE, "granted_before": _WHOLE, "target": _WHOLE, "problem": _TEXT},
+        "committed": {"topic": _TEXT, "partition": pa.int32(), "next_offset": _WHOLE},
+        "programme": {"lateness_ms": _WHOLE},
+        "version": {
+            "v": _WHOLE,
+            "name": _TEXT,
+            "from_ms": _WHOLE,
+            "to_ms": _WHOLE,
+            "zone": _TEXT,
+            "window_months": _WHOLE,
+            "multiplicative": pa.bool_(),
+            "scale": _WHOLE,
+            "welcome_points": _WHOLE,
+            "pending_ms": _WHOLE,
+            "pending_latest_ms": _WHOLE,
+        },
+        "rate": {"v": _WHOLE, "currency": _TEXT, "points": _WHOLE, "per_minor": _WHOLE},
+        "tier": {"v": _WHOLE, "level": _WHOLE, "name": _TEXT, "threshold": _WHOLE, "bonus": _WHOLE},
+        "campaign": {
+            "v": _WHOLE,
+            "rank": _WHOLE,
+            "id": _TEXT,
+            "bonus": _WHOLE,
+            "category": _TEXT,
+            "from_ms": _WHOLE,
+            "to_ms": _WHOLE,
+        },
+        "threshold_bonus": {
+            "v": _WHOLE,
+            "rank": _WHOLE,
+            "id": _TEXT,
+            "points": _WHOLE,
+            "currency": _TEXT,
+            "from_minor": _WHOLE,
+            "from_ms": _WHOLE,
+            "to_ms": _WHOLE,
+        },
+        "activity": {
+            "v": _WHOLE,
+            "rule_id": _TEXT,
+            "kind": _TEXT,
+            "points": _WHOLE,
+            "per_m": _WHOLE,
+            "cap_per_day": _WHOLE,
+            "verifications": pa.list_(_TEXT),
+        },
+        "once": {"v": _WHOLE, "rule_id": _TEXT, "kind": _TEXT, "points": _WHOLE, "per_subject": pa.bool_()},
+    }.items()
+}
+FACT_TABLES = ("fact_order", "fact_return", "fact_engagement", "fact_member")
+SQL = files("pipelines.audit") / "sql"
+
+
+class Books:
+    """Opened empty; what does not fit into `memory_mb` goes to a directory that `close` removes."""
+
+    def __init__(self, memory_mb: int = 1500) -> None:
+        self._overflow = TemporaryDirectory(prefix="loyalty-audit-")
+        self.database = duckdb.connect(
+            config={"memory_limit": f"{memory_mb}MB", "preserve_insertion_order": False}
+        )
+        self.database.execute("SET temp_directory = ?", [str(Path(self._overflow.name))])
+        for name, schema in TABLES.items():
+            self._insert(name, schema.empty_table(), create=True)
+        facts = " UNION ALL ".join(
+            f'SELECT topic, "partition", "offset", member_id, occurred_at, recorded_at FROM {name}'
+            for name in FACT_TABLES
+        )
+        self.database.execute(f"CREATE VIEW fact AS {facts}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.database.close()
+        self._overflow.cleanup()
+
+    def add(self, table: str, rows: Iterable[Row]) -> None:
+        """Enter rows; a column that a row lacks is NULL, what the table lacks is left out."""
+        entered, schema = list(rows), TABLES[table]
+        self._insert(table, pa.table([_column(entered, field) for field in schema], schema=schema))
+
+    def _insert(self, table: str, rows: pa.Table, create: bool = False) -> None:
+        self.database.register("incoming", rows)
+        verb = f'CREATE TABLE "{table}" AS' if create else f'INSERT INTO "{table}"'
+        self.database.execute(f"{verb} SELECT * FROM incoming")
+        self.database.unregister("incoming")
+
+    def run(self, script: str) -> None:
+        """Run one of the `sql` files."""
+        self.database.execute((SQL / script).read_text())
+
+    def count(self, query: str) -> int:
+        """The one number that a query gives."""
+        found = self.database.execute(query).fetchone()
+        assert found is not None, query
+        return int(found[0])
+
+
+def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:
+    if pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
+        return _lists([row.get(field.name) or () for row in rows], field.type.value_type)
+    return pa.array([row.get(field.name) for row in rows], field.type)
+
+
+def _lists(lists: Sequence[Sequence[Row]], item: pa.StructType) -> pa.Array:
+    """Lists of records, column by column: twenty times as fast as from dictionaries."""
+    flat = [record for records in lists for record in records]
+    columns = [_column(flat, part) for part in item]
+    ends = accumulate((len(records) for records in lists), initial=0)
+    return pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.StructArray.from_arrays(columns, fields=list(item))
+    )

@@ -1,0 +1,22 @@
+-- What the ledger says of every lot: what it holds of all that was issued, and where that is.
+
+CREATE TABLE ledger_lot AS
+SELECT member_id, lot_id, -sum(points) FILTER (WHERE account IN ('ISSUED', 'CLAWED_BACK'))::BIGINT AS held,
+       coalesce(sum(points) FILTER (WHERE account = 'PENDING'), 0)::BIGINT AS pending,
+       coalesce(sum(points) FILTER (WHERE account = 'ACTIVE'), 0)::BIGINT AS active
+FROM (
+    SELECT member_id, lot_id, to_account AS account, points FROM ledger
+    UNION ALL
+    SELECT member_id, lot_id, from_account, -points FROM ledger
+)
+GROUP BY member_id, lot_id;
+
+-- Orders granted by one transaction from which nothing was taken: their components can be compared one by one.
+CREATE TABLE untouched_order AS
+SELECT member_id, lot_id
+FROM ledger
+WHERE starts_with(lot_id, 'order:')
+GROUP BY member_id, lot_id
+HAVING count(DISTINCT transaction_id) FILTER (WHERE from_account = 'ISSUED') = 1
+   AND count(*) FILTER (WHERE to_account NOT IN ('PENDING', 'ACTIVE')) = 0
+   AND count(*) FILTER (WHERE from_account = 'ISSUED' AND reason NOT IN ('BASE', 'TIER_BONUS', 'CAMPAIGN', 'THRESHOLD')) = 0;

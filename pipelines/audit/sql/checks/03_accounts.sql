@@ -1,0 +1,13 @@
+-- No lot ever takes more out of an account than it put there (ISSUED, the source of all points, apart).
+-- over: SELECT count(DISTINCT (member_id, lot_id)) FROM ledger
+WITH side AS (
+    SELECT member_id, lot_id, sequence, to_account AS account, points FROM ledger
+    UNION ALL
+    SELECT member_id, lot_id, sequence, from_account, -points FROM ledger
+), running AS (
+    SELECT *, sum(points) OVER (PARTITION BY member_id, lot_id, account ORDER BY sequence) AS left_there
+    FROM side WHERE account NOT IN ('ISSUED', 'DEBT', 'ADJUSTED')
+)
+SELECT member_id || ' ' || lot_id AS who, 'has ' || left_there || ' in ' || account || ' after entry ' || sequence AS what
+FROM running
+WHERE left_there < 0

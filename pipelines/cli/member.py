@@ -1,0 +1,121 @@
+"""`loyalty member M` and `loyalty explain ENTRY`: one member's points, and why they are what they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.audit.explanation import explained
+from pipelines.audit.statement import Entry, Statement, entry, statement
+from pipelines.audit.words import instant, money
+from pipelines.cli.options import AsJson, TopicPrefix
+from pipelines.cli.verify import cluster
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(member)
+    app.command()(explain)
+
+
+def member(
+    member_id: Annotated[str, typer.Argument(metavar="MEMBER")],
+    last: Annotated[int, typer.Option(help="How many lots and ledger entries to show.", min=1)] = 20,
+    topic_prefix: TopicPrefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a member's balance, tier and progress, lots and last ledger entries."""
+    place = cluster(topic_prefix)
+    told = statement(place.topics, place.schemas, place.names, member_id)
+    if as_json:
+        typer.echo(json.dumps(document(told), indent=2))
+    else:
+        print_statement(told, last, Console(highlight=False))
+
+
+def explain(
+    entry_id: Annotated[
+        str, typer.Argument(metavar="ENTRY", help="An entry id; `loyalty member` lists them.")
+    ],
+    topic_prefix: TopicPrefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell from which numbers, by which rules, a ledger entry follows."""
+    place = cluster(topic_prefix)
+    found = entry(place.topics, place.schemas, place.names, entry_id)
+    sentences = explained(found)
+    if as_json:
+        typer.echo(json.dumps({"entry": found, "sentences": sentences}, indent=2))
+    else:
+        typer.echo("\n".join(sentences))
+
+
+def document(told: Statement) -> dict[str, object]:
+    """The statement for scripts."""
+    return told._asdict() | {"lots": [lot._asdict() for lot in told.lots]}
+
+
+def print_statement(told: Statement, last: int, console: Console) -> None:
+    """The statement for people; `last` entries, the latest at the bottom."""
+    console.print(f"[bold]Member {told.member_id}[/]")
+    if told.balance is not None:
+        console.print(_balance(told.balance))
+    console.print(_standing(told.progress))
+    console.print(_lots(told, last), _entries(told, last))
+
+
+def _balance(balance: Entry) -> Table:
+    table = Table(title="Balance")
+    names = ("active", "pending", "reserved", "debt", "lifetime")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{balance[name]:,}" for name in names))
+    if balance["next_activation_at"] is not None:
+        due = instant(balance["next_activation_at"])
+        table.caption = f"{balance['next_activation_points']:,} become active {due}"
+    return table
+
+
+def _standing(progress: Entry | None) -> str:
+    if progress is None:
+        return "Not enrolled yet, as far as the topics say."
+    since, qualifying = instant(progress["tier_since"]), progress["qualifying_points"]
+    sentence = f"Tier {progress['tier']} since {since}, {qualifying:,} qualifying points."
+    if progress["next_tier"] is None:
+        return f"{sentence} There is no higher tier."
+    if progress["to_next_minor"] is None:
+        return f"{sentence} {progress['to_next_points']:,} more make {progress['next_tier']}."
+    spend = money(progress["to_next_minor"], progress["currency"])
+    return f"{sentence} {progress['to_next_points']:,} more, that is {spend}, make {progress['next_tier']}."
+
+
+def _lots(told: Statement, last: int) -> Table:
+    shown = told.lots[-last:]
+    table = Table("lot", title=f"Last {len(shown)} of {len(told.lots)} lots")
+    for name in ("issued", "taken back", "pending", "active"):
+        table.add_column(name, justify="right")
+    for lot in shown:
+        table.add_row(lot.lot_id, *(f"{number:,}" for number in lot[1:]))
+    return table
+
+
+def _entries(told: Statement, last: int) -> Table:
+    shown = told.entries[-last:]
+    table = Table(
+        "entry", "effective", "reason", "move", title=f"Last {len(shown)} of {len(told.entries)} entries"
+    )
+    for name in ("points", "active", "pending"):
+        table.add_column(name, justify="right")
+    table.columns[0].overflow = "fold"
+    for one in shown:
+        table.add_row(
+            one["entry_id"],
+            instant(one["effective_at"]),
+            one["reason"],
+            f"{one['from_account']} → {one['to_account']}",
+            *(f"{one[name]:,}" for name in ("points", "active_after", "pending_after")),
+        )
+    return table

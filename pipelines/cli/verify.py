@@ -1,0 +1,171 @@
+"""`loyalty verify`: the auditor reads every topic, recomputes all points and says if the books are right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines.audit.books import Books
+from pipelines.audit.gathering import TopicNames, gather
+from pipelines.audit.reading import Extent, RegistrySchemas, Topics
+from pipelines.audit.rules import enter_rules
+from pipelines.audit.verification import Finding, figures, findings, recompute
+from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix
+from pipelines.local.endpoints import endpoints
+from pipelines.topics import GROUP, prefixed
+from schemas import catalogue
+
+
+class Cluster(NamedTuple):
+    """Where the records are: a Kafka, its registry, and what the topics are called there."""
+
+    topics: Topics
+    schemas: RegistrySchemas
+    names: TopicNames
+
+
+class Report(NamedTuple):
+    """What an audit found."""
+
+    extents: Sequence[Extent]
+    figures: dict[str, int]
+    findings: Sequence[Finding]
+
+    @property
+    def clean(self) -> bool:
+        return not any(finding.wrong for finding in self.findings)
+
+
+def cluster(given_prefix: str | None) -> Cluster:
+    """The cluster that the environment, or else the local stack, names."""
+    found, prefix = endpoints(), given_prefix or ""
+    names = TopicNames(
+        catalogue.ORDERS,
+        catalogue.RETURNS,
+        catalogue.ENGAGEMENTS,
+        catalogue.MEMBERS,
+        catalogue.CLOCK,
+        catalogue.LEDGER,
+        catalogue.BALANCES,
+        catalogue.TIERS,
+        catalogue.TIER_PROGRESS,
+        catalogue.DEAD_LETTERS,
+    )
+    return Cluster(
+        Topics(found.bootstrap_servers),
+        RegistrySchemas(found.schema_registry_url),
+        TopicNames(*(prefixed(prefix, name) for name in names)),
+    )
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(verify)
+
+
+def verify(
+    programme: ProgrammeFile = Path("reference"),
+    topic_prefix: TopicPrefix = None,
+    derivations: Annotated[
+        bool, typer.Option("--derivations", help="Check every entry's own derivation too; slower.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Audit the ledger: it closes, balances equal it, and points recomputed from the facts equal it.
+
+    Exit code 1 when a check failed.
+    """
+    group = prefixed(topic_prefix or "", GROUP)
+    report = audit(cluster(topic_prefix), group, programme, derivations, Console(stderr=True))
+    if as_json:
+        print_json(report)
+    else:
+        print_tables(report, Console(highlight=False))
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def audit(place: Cluster, group: str, programme: Path, derivations: bool, console: Console) -> Report:
+    """Read, recompute, compare; the worker should have caught up."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,}"),
+        TimeElapsedColumn(),
+    )
+    with Books() as books, Progress(*columns, console=console, transient=True) as bar:
+        enter_rules(books, programme)
+        read = bar.add_task("records read", total=None)
+        extents = gather(
+            books,
+            place.topics,
+            place.schemas,
+            place.names,
+            group,
+            lambda _, count: bar.advance(read, count),
+            derivations,
+        )
+        bar.update(read, description="recomputing from the facts")
+        recompute(books)
+        return Report(extents, figures(books), findings(books))
+
+
+def print_json(report: Report) -> None:
+    """For scripts: everything, offenders included."""
+    document = {
+        "clean": report.clean,
+        "figures": report.figures,
+        "checks": [f._asdict() | {"first": [o._asdict() for o in f.first]} for f in report.findings],
+        "topics": [extent._asdict() for extent in report.extents],
+    }
+    typer.echo(json.dumps(document, indent=2))
+
+
+def print_tables(report: Report, console: Console) -> None:
+    """For people: what was looked at, what holds and what does not, with the first offenders."""
+    console.print(_topics(report.extents), _figures(report.figures), _checks(report.findings))
+    for finding in report.findings:
+        for offender in finding.first:
+            console.print(f"[red]{finding.check}[/]: {escape(offender.who)} {escape(offender.what)}")
+        if finding.wrong > len(finding.first):
+            console.print(f"[red]{finding.check}[/]: … and {finding.wrong - len(finding.first):,} more")
+    if report.clean:
+        console.print("[bold green]The books are right.[/]")
+    else:
+        wrong = sum(1 for finding in report.findings if finding.wrong)
+        console.print(f"[bold red]{wrong} of {len(report.findings)} checks failed.[/]")
+
+
+def _topics(extents: Sequence[Extent]) -> Table:
+    table = Table("topic", title="Read to the last stable offset")
+    for name in ("records", "not visible", "in an open transaction"):
+        table.add_column(name, justify="right")
+    for extent in extents:
+        row = (extent.records, extent.not_visible, extent.open_records)
+        table.add_row(extent.topic, *(f"{number:,}" for number in row))
+    return table
+
+
+def _figures(told: dict[str, int]) -> Table:
+    table = Table("figure", title="In numbers")
+    table.add_column("", justify="right")
+    for name, number in told.items():
+        table.add_row(name, f"{number:,}")
+    return table
+
+
+def _checks(found: Sequence[Finding]) -> Table:
+    table = Table("check", "promise", title="Checks")
+    table.add_column("looked at", justify="right")
+    table.add_column("wrong", justify="right")
+    for one in found:
+        wrong = f"[bold red]{one.wrong:,}[/]" if one.wrong else "[green]0[/]"
+        table.add_row(one.check, escape(one.promise), f"{one.looked_at:,}", wrong)
+    return table

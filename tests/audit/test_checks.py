@@ -1,0 +1,260 @@
+"""A sound history passes every check, and each defect sown into it turns its check red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.audit.books import Books
+from pipelines.audit.verification import Finding, figures, findings, recompute
+from pipelines.domain.facts import Fact, OrderStatus, Tick
+from tests.audit.entries import enter_facts, enter_history, enter_programme
+from tests.laws.strategies import LAST_MS, histories
+from tests.support.facts import line, member, order, refund, run, tick
+from tests.support.history import play
+from tests.support.programmes import reference
+
+FACTS: list[Fact | Tick] = [
+    member("2025-06-01T00:00:00Z"),
+    order("O0", "2025-12-01T10:00:00Z", line("A", 500_00)),
+    order("O1", "2026-03-07T10:00:00Z", line("A", 160_00, "trail"), line("B", 120_00)),
+    order("O1", "2026-03-07T10:00:00Z", line("A", 160_00, "trail"), line("B", 120_00)),
+    run("r1", "2026-03-08T07:00:00Z", 6_000),
+    refund("R1", "O1", "2026-03-20T10:00:00Z", ("B", 1, 120_00)),
+    order("O2", "2026-04-02T10:00:00Z", line("A", 89_90)),
+    order(
+        "O2",
+        "2026-04-02T10:00:00Z",
+        line("A", 89_90),
+        version=2,
+        status=OrderStatus.DELIVERED,
+        delivered_at_ms=1_775_500_000_000,
+    ),
+    order("O3", "2026-04-20T10:00:00Z", line("A", 70_00)),
+    tick("2026-05-20T00:00:00Z"),
+]
+
+
+@pytest.fixture
+def books() -> Iterator[Books]:
+    with Books() as opened:
+        enter_programme(opened)
+        enter_facts(opened, FACTS)
+        enter_history(opened, play(FACTS, reference()))
+        yield opened
+
+
+def red(books: Books) -> dict[str, Finding]:
+    recompute(books)
+    return {finding.check: finding for finding in findings(books) if finding.wrong}
+
+
+def sow(books: Books, defect: str) -> dict[str, Finding]:
+    """Falsify the books by one statement that changes something, and look for what is red."""
+    changed = books.database.execute(defect).fetchone()
+    assert changed is not None and changed[0] == 1, changed
+    return red(books)
+
+
+def test_a_sound_history_passes_every_check(books: Books) -> None:
+    assert red(books) == {}
+
+
+def test_every_check_has_something_to_look_at_and_a_name(books: Books) -> None:
+    recompute(books)
+
+    checks = findings(books)
+
+    assert [finding.check for finding in checks] == [
+        "entry-ids",
+        "transactions",
+        "accounts",
+        "chain",
+        "balances",
+        "lots",
+        "pending",
+        "components",
+        "tiers",
+        "refused",
+        "dead-letters",
+        "late",
+        "processed",
+        "derivations",
+    ]
+    idle = {finding.check for finding in checks if not finding.looked_at}
+    assert idle == {"refused", "dead-letters", "processed", "derivations"}
+
+
+def test_the_figures_account_for_every_record(books: Books) -> None:
+    recompute(books)
+
+    told = figures(books)
+
+    assert told["records on the fact topics"] == len(FACTS) - 1
+    assert told["facts that count"] + told["repeated or overtaken facts"] == len(FACTS) - 1
+    assert told["points issued"] - told["points taken back"] == told["points recomputed"]
+
+
+def test_a_doubled_entry(books: Books) -> None:
+    found = sow(books, 'INSERT INTO ledger SELECT * REPLACE (999 AS "offset") FROM ledger WHERE sequence = 2')
+
+    assert {"entry-ids", "chain", "balances", "lots"} <= set(found)
+    assert "stands 2 times" in found["entry-ids"].first[0].what
+
+
+def test_a_missing_entry(books: Books) -> None:
+    assert {"chain", "balances", "lots"} <= set(sow(books, "DELETE FROM ledger WHERE sequence = 2"))
+
+
+def test_a_missing_last_entry(books: Books) -> None:
+    last = "DELETE FROM ledger WHERE sequence = (SELECT max(sequence) FROM ledger)"
+
+    assert {"balances", "pending"} <= set(sow(books, last))
+
+
+def test_an_amount_off_by_one(books: Books) -> None:
+    found = sow(books, "UPDATE ledger SET points = points + 1 WHERE lot_id = 'engagement:r1'")
+
+    assert {"chain", "balances", "lots"} <= set(found)
+    assert found["lots"].first[0] == ("m-1 engagement:r1", "holds 13, the facts are worth 12")
+
+
+def test_a_component_booked_as_another(books: Books) -> None:
+    found = sow(
+        books, "UPDATE ledger SET reason = 'CAMPAIGN' WHERE lot_id = 'order:O3' AND reason = 'TIER_BONUS'"
+    )
+
+    assert set(found) == {"components"}
+
+
+def test_a_transaction_with_an_unknown_side(books: Books) -> None:
+    found = sow(books, "UPDATE ledger SET from_account = 'NOWHERE' WHERE sequence = 1")
+
+    assert "transactions" in found
+
+
+def test_a_transaction_without_its_other_side(books: Books) -> None:
+    found = sow(books, "UPDATE ledger SET to_account = from_account WHERE sequence = 1")
+
+    assert "transactions" in found
+
+
+def test_a_take_back_of_what_was_not_there(books: Books) -> None:
+    found = sow(books, "UPDATE ledger SET lot_id = 'order:O9' WHERE to_account = 'CLAWED_BACK'")
+
+    assert {"accounts", "lots"} <= set(found)
+
+
+@pytest.mark.parametrize("column", ["active", "pending", "reserved", "debt", "lifetime", "sequence"])
+def test_a_wrong_balance(books: Books, column: str) -> None:
+    last = 'WHERE "offset" = (SELECT max("offset") FROM balance)'
+
+    assert set(sow(books, f"UPDATE balance SET {column} = {column} + 1 {last}")) == {"balances"}
+
+
+def test_points_active_before_their_time(books: Books) -> None:
+    defect = "DELETE FROM tick; UPDATE ledger SET points = points WHERE sequence = 1"
+
+    assert set(sow(books, defect)) == {"pending"}
+
+
+def test_a_tier_that_was_not_reached(books: Books) -> None:
+    last = 'WHERE "offset" = (SELECT max("offset") FROM tier_progress)'
+
+    assert set(sow(books, f"UPDATE tier_progress SET tier = 'Elite' {last}")) == {"tiers"}
+
+
+def test_qualifying_points_off_by_one(books: Books) -> None:
+    last = 'WHERE "offset" = (SELECT max("offset") FROM tier_progress)'
+
+    assert set(sow(books, f"UPDATE tier_progress SET qualifying_points = 1 {last}")) == {"tiers"}
+
+
+def test_a_fact_that_nobody_applied(books: Books) -> None:
+    forgotten = order("O4", "2026-04-21T10:00:00Z", line("A", 10_00))
+    enter_facts(books, [forgotten])
+
+    assert {"lots", "tiers"} <= set(red(books))
+
+
+def test_a_broken_record_that_was_passed_over(books: Books) -> None:
+    books.add("unreadable", [{"topic": "orders", "partition": 0, "offset": 77, "problem": "no schema 12"}])
+
+    assert red(books)["refused"].first[0] == ("orders 0/77", "is in no dead letter: no schema 12")
+
+
+def letter(offset: int, error_class: str, value: bytes = b"v") -> dict[str, object]:
+    return {
+        "topic": "orders",
+        "partition": 0,
+        "offset": offset,
+        "key": b"k",
+        "value": value,
+        "error_class": error_class,
+    }
+
+
+def test_a_dead_letter_with_other_bytes(books: Books) -> None:
+    books.add("unreadable", [{"topic": "orders", "partition": 0, "offset": 77, "problem": "no schema 12"}])
+    books.add("dead_letter", [letter(77, "SCHEMA_UNKNOWN")])
+    books.add("dead_bytes", [letter(77, "", b"w")])
+
+    assert set(red(books)) == {"dead-letters"}
+
+
+def test_a_dead_letter_twice(books: Books) -> None:
+    books.add("dead_letter", [letter(77, "SCHEMA_UNKNOWN"), letter(77, "SCHEMA_UNKNOWN")])
+    books.add("dead_bytes", [letter(77, "")])
+
+    assert red(books)["dead-letters"].first[0].what == "has 2 dead letters"
+
+
+def test_a_late_fact_that_was_not_refused(books: Books) -> None:
+    late = order("O4", "2026-01-01T10:00:00Z", line("A", 1_00), recorded="2026-04-21T10:00:00Z")
+    enter_facts(books, [late])
+
+    assert set(red(books)) == {"late"}
+
+
+def test_a_fact_refused_as_late_that_was_not(books: Books) -> None:
+    books.add("dead_letter", [letter(8, "LATE")])
+    books.add("dead_bytes", [letter(8, "")])
+
+    assert "late" in red(books)
+
+
+def test_facts_that_wait_behind_the_committed_offsets(books: Books) -> None:
+    books.add("committed", [{"topic": "orders", "partition": 0, "next_offset": 6}])
+    for topic in ("returns", "engagements", "members"):
+        books.add("committed", [{"topic": topic, "partition": 0, "next_offset": 99}])
+
+    found = red(books)["processed"].first[0]
+    assert found == ("orders 0", "3 records wait to be processed, from offset 6")
+
+
+def test_points_without_any_fact(books: Books) -> None:
+    books.database.execute("DELETE FROM fact_order WHERE order_id = 'O3'")
+
+    assert {"lots", "tiers"} <= set(red(books))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(histories(), st.randoms(use_true_random=False), st.booleans())
+def test_the_worker_and_the_auditor_agree_on_any_history(
+    facts: list[Fact], random: object, shuffled: bool
+) -> None:
+    arriving = list(facts)
+    if shuffled:
+        random.shuffle(arriving)  # type: ignore[attr-defined]
+    script = [*arriving, Tick(LAST_MS + 70 * 86_400_000)]
+    history = play(script, reference())
+    if history.refusals:
+        return
+    with Books() as books:
+        enter_programme(books)
+        enter_facts(books, script)
+        enter_history(books, history)
+        assert red(books) == {}
