@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -121,50 +120,57 @@ def current_lag(settings: Settings) -> dict[str, int]:
         consumer.close()
 
 
+class Fleet:
+    """Workers as processes of this one: started together, stopped together."""
+
+    def __init__(self, command: Sequence[str], replicas: Sequence[str]) -> None:
+        self._command = command
+        self._workers = {replica: self._start(replica) for replica in replicas}
+
+    def _start(self, replica: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pipelines.cli.main", *self._command, "--replica", replica]
+        return subprocess.Popen(command, start_new_session=True)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        running = [worker for worker in self._workers.values() if worker.poll() is None]
+        for worker in running:
+            worker.send_signal(signal.SIGTERM)
+        for worker in running:
+            try:
+                worker.wait(timeout=GRACE_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def check(self) -> None:
+        """A Failure when a worker has ended."""
+        for replica, worker in self._workers.items():
+            if worker.poll() is not None:
+                what = f"worker {replica} ended with exit code {worker.returncode}"
+                raise Failure(what, "read its message above", abs(worker.returncode) or 1)
+
+    def kill(self, number: int) -> str:
+        """SIGKILL a worker in the middle of what it does, and start it again; its name."""
+        replica = list(self._workers)[number]
+        self._workers[replica].kill()
+        self._workers[replica].wait()
+        self._workers[replica] = self._start(replica)
+        return replica
+
+
 def run_many(command: Sequence[str], replicas: Sequence[str], lag: Callable[[], int] | None) -> None:
-    """Run `command --replica R` for each replica; stop all when one fails, on a signal, or when `lag` is nothing."""
-    workers = {
-        replica: subprocess.Popen(
-            [sys.executable, "-m", "pipelines.cli.main", *command, "--replica", replica]
-        )
-        for replica in replicas
-    }
+    """Run `command --replica R` for each replica, until one fails, a signal comes, or `lag` is nothing."""
     told = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        failed = _wait_for_end(workers, told, lag)
+        with Fleet(command, replicas) as fleet:
+            while not told.wait(POLL_S) and not (lag is not None and lag() == 0):
+                fleet.check()
     finally:
-        _stop_all(workers.values())
         for number, handler in before.items():
             signal.signal(number, handler)
-    if failed is not None:
-        replica, code = failed
-        raise Failure(
-            f"worker {replica} ended with exit code {code}", "read its message above", abs(code) or 1
-        )
-
-
-def _wait_for_end(
-    workers: dict[str, subprocess.Popen[bytes]], told: threading.Event, lag: Callable[[], int] | None
-) -> tuple[str, int] | None:
-    while not told.wait(POLL_S):
-        for replica, worker in workers.items():
-            if worker.poll() is not None:
-                return replica, worker.returncode
-        if lag is not None and lag() == 0:
-            return None
-    return None
-
-
-def _stop_all(workers: Any) -> None:
-    running = [worker for worker in workers if worker.poll() is None]
-    for worker in running:
-        worker.send_signal(signal.SIGTERM)
-    for worker in running:
-        try:
-            worker.wait(timeout=GRACE_S)
-        except subprocess.TimeoutExpired:
-            os.kill(worker.pid, signal.SIGKILL)
-            worker.wait()

@@ -83,6 +83,9 @@ TABLES: Mapping[str, pa.Schema] = {
             "from_account": _TEXT,
             "to_account": _TEXT,
             "reason": _TEXT,
+            "effective_at": _WHOLE,
+            "recorded_at": _WHOLE,
+            "tier_at_event": _TEXT,
             "active_after": _WHOLE,
             "pending_after": _WHOLE,
         },
@@ -97,7 +100,8 @@ TABLES: Mapping[str, pa.Schema] = {
             "lifetime": _WHOLE,
         },
         "tier_progress": _PLACE | {"member_id": _TEXT, "tier": _TEXT, "qualifying_points": _WHOLE},
-        "tier_changed": _PLACE | {"member_id": _TEXT, "tier": _TEXT},
+        "tier_changed": _PLACE
+        | {"member_id": _TEXT, "kind": _TEXT, "from_tier": _TEXT, "tier": _TEXT, "effective_at": _WHOLE},
         "derived": {**_PLACE, "granted_before": _WHOLE, "target": _WHOLE, "problem": _TEXT},
         "committed": {"topic": _TEXT, "partition": pa.int32(), "next_offset": _WHOLE},
         "programme": {"lateness_ms": _WHOLE},
@@ -191,6 +195,10 @@ class Books:
     def run(self, script: str) -> None:
         """Run one of the `sql` files."""
         self.database.execute((SQL / script).read_text())
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows that a query gives."""
+        return self.database.execute(query).fetchall()
 
     def count(self, query: str) -> int:
         """The one number that a query gives."""

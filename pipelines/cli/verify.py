@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -92,8 +92,15 @@ def verify(
         raise typer.Exit(1)
 
 
-def audit(place: Cluster, group: str, programme: Path, derivations: bool, console: Console) -> Report:
-    """Read, recompute, compare; the worker should have caught up."""
+def audit(
+    place: Cluster,
+    group: str,
+    programme: Path,
+    derivations: bool,
+    console: Console,
+    then: Callable[[Books], None] = lambda books: None,
+) -> Report:
+    """Read, recompute, compare; the worker should have caught up. `then` sees the books before they close."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -114,7 +121,9 @@ def audit(place: Cluster, group: str, programme: Path, derivations: bool, consol
         )
         bar.update(read, description="recomputing from the facts")
         recompute(books)
-        return Report(extents, figures(books), findings(books))
+        report = Report(extents, figures(books), findings(books))
+        then(books)
+        return report
 
 
 def print_json(report: Report) -> None:

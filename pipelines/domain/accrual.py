@@ -97,7 +97,7 @@ def settle_order(
         record = _grant(record, rated, journal, cause)
     elif rated.total != record.granted:
         record = _correct(record, rated, journal, cause, reason, effective_at_ms)
-    return _set_timer(record, journal, cause)
+    return time_order(record, journal, cause)
 
 
 def _worth_now(record: OrderRecord, journal: Journal) -> Rated:
@@ -187,7 +187,7 @@ def _order_derivation(
     )
 
 
-def _set_timer(record: OrderRecord, journal: Journal, cause: Cause) -> OrderRecord:
+def time_order(record: OrderRecord, journal: Journal, cause: Cause) -> OrderRecord:
     """See to it that the points are active from their instant on, and pending before it."""
     account = journal.account
     account.activations.pop(record.order_id, None)

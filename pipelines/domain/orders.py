@@ -112,6 +112,18 @@ def return_refusal(record: OrderRecord, ret: ReturnRecord) -> tuple[Refused, str
     return None
 
 
+def worth_the_same(one: OrderRecord, other: OrderRecord) -> bool:
+    """Whether nothing that points or tier depend on differs: a delivery changes only when points become active."""
+    return (
+        one.status in EARNING
+        and other.status in EARNING
+        and one.placed_at_ms == other.placed_at_ms
+        and one.currency == other.currency
+        and one.lines == other.lines
+        and one.returns == other.returns
+    )
+
+
 def active_from_ms(record: OrderRecord, version: ProgrammeVersion) -> int:
     """When the order's points become active: after the pending days from delivery, at the latest from placing."""
     latest = record.placed_at_ms + version.pending_latest_days * DAY_MS

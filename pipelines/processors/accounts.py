@@ -17,6 +17,7 @@ from pipelines.domain.accrual import (
     settle_order,
     settle_welcome,
     tier_changes,
+    time_order,
 )
 from pipelines.domain.engagements import EngagementRecord, EngagementRef, engagement_record, group_of
 from pipelines.domain.facts import Engagement, Fact, Member, Order, OrderStatus, Return, Tick
@@ -35,6 +36,7 @@ from pipelines.domain.orders import (
     with_order,
     with_return,
     without_return,
+    worth_the_same,
 )
 from pipelines.domain.programme import DAY_MS, Programme
 from state import layout
@@ -199,7 +201,7 @@ class Visit:
             record = self._settle_parked(record)
         cause = Cause(f"order:{order.order_id}@{order.version}", order.recorded_at_ms, (order.event_id,))
         cancelled = order.status is OrderStatus.CANCELLED
-        self._rate(record, cause, Reason.CANCEL if cancelled else Reason.EDIT, order.occurred_at_ms)
+        self._rate(known, record, cause, Reason.CANCEL if cancelled else Reason.EDIT, order.occurred_at_ms)
         return Outcome.APPLIED
 
     def _settle_parked(self, record: OrderRecord) -> OrderRecord:
@@ -236,7 +238,7 @@ class Visit:
             self.refusals.append(refusal)
             return Outcome.REFUSED
         cause = Cause(f"return:{ret.return_id}@{ret.version}", ret.recorded_at_ms, (ret.event_id,))
-        self._rate(record, cause, Reason.RETURN, ret.settled_at_ms or ret.occurred_at_ms)
+        self._rate(known, record, cause, Reason.RETURN, ret.settled_at_ms or ret.occurred_at_ms)
         return Outcome.APPLIED
 
     def _park(self, ret: Return, source: bytes) -> None:
@@ -245,8 +247,13 @@ class Visit:
         value = layout.parked_bytes(source)
         self.store.put(layout.PARKED, self.account.member_id, ret.return_id, value)
 
-    def _rate(self, record: OrderRecord, cause: Cause, reason: Reason, effective_at_ms: int) -> None:
+    def _rate(
+        self, known: OrderRecord, record: OrderRecord, cause: Cause, reason: Reason, effective_at_ms: int
+    ) -> None:
         """Settle a changed order; when it changes what was rated after it, settle that too."""
+        if worth_the_same(known, record):
+            self.keep(time_order(record, self.journal, cause))
+            return
         before = list(self.account.standing.spans)
         followed = follow(self.account, record, self.programme)
         if followed is not None:

@@ -83,7 +83,7 @@ def test_a_run_cut_by_the_cap() -> None:
         "Engagement r2, 6,000 m: worth 12 points by itself; "
         "12 points of the allowance were used by earlier ones."
     )
-    assert "Not by activity: the day's allowance cut it (CAP_REACHED)." in told
+    assert "Not by run: the day's allowance cut it (CAP_REACHED)." in told
 
 
 def test_a_run_that_turned_out_unmeasured() -> None:

@@ -11,10 +11,15 @@ FROM (
 )
 GROUP BY member_id, lot_id;
 
--- Orders granted by one transaction from which nothing was taken: their components can be compared one by one.
+-- Orders granted by one transaction and never refunded: their components can be compared one by one. A refund of a
+-- few cents may leave the total as it was, and so move nothing, while the whole points would be shared out anew:
+-- 67.09 at Pacer is 83 = 67 + 16, and so is 66.60, but as 66 + 17.
 CREATE TABLE untouched_order AS
 SELECT member_id, lot_id
 FROM ledger
+ANTI JOIN (
+    SELECT member_id, 'order:' || order_id AS lot_id FROM order_now SEMI JOIN refund USING (order_no)
+) USING (member_id, lot_id)
 WHERE starts_with(lot_id, 'order:')
 GROUP BY member_id, lot_id
 HAVING count(DISTINCT transaction_id) FILTER (WHERE from_account = 'ISSUED') = 1

@@ -1,0 +1,189 @@
+"""`loyalty demo`: a year of real baskets through real Kafka, into points, and the proof that they are right."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.audit.books import Books
+from pipelines.audit.digest import ledger_digest
+from pipelines.audit.verification import figures
+from pipelines.cli.feed import SETTLE_DAYS, progress
+from pipelines.cli.options import AsJson, TopicPrefix
+from pipelines.cli.run import worker_settings
+from pipelines.cli.verify import audit, cluster, print_tables
+from pipelines.domain.programme import DAY_MS
+from pipelines.failure import Failure
+from pipelines.feeds import completejourney
+from pipelines.feeds.arrivals import with_ticks
+from pipelines.feeds.producer import feed
+from pipelines.local import stack
+from pipelines.local.endpoints import home_dir
+from pipelines.report.report import write_report
+from pipelines.runtime.settings import Settings
+from pipelines.runtime.topic_admin import ensure_topics
+from pipelines.topics import GROUP, PARTITIONS, prefixed
+from pipelines.worker import Fleet, current_lag
+from schemas import catalogue
+from schemas.registry import connect
+
+PROGRAMME = Path("demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo did, for a script."""
+
+    facts: int
+    feed_seconds: float
+    run_seconds: float
+    facts_per_second: float
+    kills: int
+    clean: bool
+    entries: int
+    ledger_digest: str
+    figures: dict[str, int]
+    report: str
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    households: Annotated[
+        int | None, typer.Option(help="Only so many households; all 2,469 by default.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1, max=PARTITIONS)] = 2,
+    kills: Annotated[
+        int, typer.Option(help="Kill -9 a worker so often on the way, and start it again.", min=0)
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Decides all that is simulated.")] = 1,
+    topic_prefix: TopicPrefix = None,
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("report/loyalty.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Replay a year of a grocer's real baskets, print what happened, and verify it.
+
+    Starts the stack, feeds all facts (2017, with returns, runs and enrolments simulated from the seed), runs the
+    workers until they have caught up, audits the ledger, and writes a report. Again on the same data: everything is
+    a duplicate, and nothing changes.
+    """
+    console = Console(stderr=True, highlight=False)
+    with console.status("starting Kafka and the schema registry"):
+        found = stack.up(home_dir())
+    prefix = topic_prefix or ""
+    partitions = ensure_topics(found.bootstrap_servers, PARTITIONS, prefix)
+    codec = connect(found.schema_registry_url, register=True)
+    with console.status("reading a year of baskets"):
+        arrivals = list(completejourney.facts(seed, households))
+    with progress("sending facts") as bar:
+        task = bar.add_task("sending facts", total=len(arrivals))
+        history = with_ticks(arrivals, DAY_MS, SETTLE_DAYS * DAY_MS)
+        fed = feed(
+            history, found.bootstrap_servers, codec, partitions, prefix, lambda n: bar.advance(task, n)
+        )
+    console.print(f"fed {fed.facts:,} facts in {fed.seconds:.0f} s")
+    chosen = worker_settings("worker-0", None, topic_prefix)
+    seconds = _run_workers(chosen, topic_prefix, workers, kills, console)
+    place = cluster(topic_prefix)
+    entries, digest = ledger_digest(place.topics, prefixed(prefix, catalogue.LEDGER))
+    head = {
+        "facts": f"{fed.facts:,}",
+        "facts/s, exactly once": f"{fed.facts / seconds:,.0f}" if seconds else "-",
+        "ledger entries": f"{entries:,}",
+        "workers killed": str(kills),
+    }
+
+    def draw(books: Books) -> None:
+        told = {name: f"{number:,}" for name, number in figures(books).items()}
+        write_report(books, head | told, report)
+
+    found_out = audit(place, prefixed(prefix, GROUP), PROGRAMME, False, console, draw)
+    done = Demo(
+        fed.facts,
+        round(fed.seconds, 1),
+        round(seconds, 1),
+        round(fed.facts / seconds, 1) if seconds else 0.0,
+        kills,
+        found_out.clean,
+        entries,
+        digest,
+        found_out.figures,
+        str(report),
+    )
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        print_tables(found_out, Console(highlight=False))
+        _print(done, Console(highlight=False))
+    if not found_out.clean:
+        raise typer.Exit(1)
+
+
+def _run_workers(
+    chosen: Settings, topic_prefix: str | None, workers: int, kills: int, console: Console
+) -> float:
+    """Run until all is committed; kill a worker at equal parts of the way. Seconds from start to the end."""
+    command = ["run", "accounts", "--programme", str(PROGRAMME)]
+    command += ["--topic-prefix", topic_prefix] if topic_prefix else []
+    total = sum(current_lag(chosen).values())
+    marks = [total * (kills - n) // (kills + 1) for n in range(kills)]
+    started = time.monotonic()
+    with (
+        _quiet_interrupts() as told,
+        Fleet(command, [f"worker-{n}" for n in range(workers)]) as fleet,
+        progress("processing") as bar,
+    ):
+        task = bar.add_task("processing", total=total)
+        while (left := sum(current_lag(chosen).values())) > 0:
+            bar.update(task, completed=total - left)
+            if told():
+                raise Failure("interrupted", "run the demo again: it goes on where it stopped")
+            if marks and left <= marks[0]:
+                victim = fleet.kill(len(marks) % workers)
+                console.print(f"killed {victim} with {left:,} records to go; starting it again")
+                marks.pop(0)
+            fleet.check()
+            time.sleep(0.5)
+    return time.monotonic() - started
+
+
+@contextmanager
+def _quiet_interrupts() -> Iterator[Callable[[], bool]]:
+    told: list[Any] = []
+    before = {n: signal.signal(n, lambda *_: told.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print(done: Demo, console: Console) -> None:
+    table = Table("the demo", "")
+    for name, value in (
+        ("facts processed", f"{done.facts:,}"),
+        ("facts/s, exactly once", f"{done.facts_per_second:,.0f}"),
+        ("seconds", f"{done.run_seconds:.0f} (feeding {done.feed_seconds:.0f})"),
+        ("workers killed on the way", str(done.kills)),
+        ("ledger entries", f"{done.entries:,}"),
+        ("digest of the ledger", done.ledger_digest[:16]),
+        ("report", done.report),
+    ):
+        table.add_row(name, value)
+    console.print(table)
+    console.print(
+        "Baskets and redemptions are real; returns, runs, reviews, profiles, enrolments, deliveries simulated."
+    )

@@ -1,0 +1,251 @@
+"""Members of a running brand, out of a seed: the same seed gives the same facts, byte for byte.
+
+How active a member is follows a power law. Everything here is simulated, and event ids begin with `sim-`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from pipelines.domain.facts import (
+    Consent,
+    Engagement,
+    EngagementKind,
+    EngagementStatus,
+    Member,
+    Order,
+    OrderLine,
+    OrderStatus,
+    Return,
+    ReturnLine,
+    ReturnStatus,
+    Verification,
+)
+from pipelines.domain.programme import DAY_MS
+from pipelines.feeds.arrivals import HOUR_MS, Arrival, Shares, arrivals, delayed, merged, one_instant_each
+
+ARTICLES: Final = (
+    ("trail", 160_00),
+    ("road", 120_00),
+    ("spike", 140_00),
+    ("shirt", 45_00),
+    ("tights", 75_00),
+    ("socks", 20_00),
+    ("jacket", 180_00),
+)
+
+
+class Market(NamedTuple):
+    """Where a member lives, and the money there; `scale` turns euro cents into its minor units."""
+
+    market: str
+    currency: str
+    zone: str
+    scale: int
+
+
+MARKETS: Final = (
+    Market("CH", "CHF", "Europe/Zurich", 100),
+    Market("DE", "EUR", "Europe/Berlin", 100),
+    Market("GB", "GBP", "Europe/London", 90),
+    Market("US", "USD", "America/Los_Angeles", 110),
+    Market("JP", "JPY", "Asia/Tokyo", 160),
+)
+
+
+def facts(
+    seed: int, members: int, days: int, start_ms: int, shares: Shares | None = None
+) -> Iterator[Arrival]:
+    """All facts of `members` over `days` from `start_ms` on, in order of arrival."""
+    chosen = shares or Shares()
+    return merged(_member_facts(seed, number, days, start_ms, chosen) for number in range(members))
+
+
+def exactly(seed: int, members: int, count: int, start_ms: int) -> Iterator[Arrival]:
+    """Exactly `count` facts, about 45 % orders, 7 % returns and 48 % engagements, for benchmarks."""
+    days = max(30, count // members * 3)
+    while True:
+        made = list(facts(seed, members, days, start_ms))
+        if len(made) >= count:
+            return islice(iter(made), count)
+        days *= 2
+
+
+def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shares) -> Iterator[Arrival]:
+    rnd = Random(f"{seed}:{number}")
+    member_id = f"m-{number:06d}"
+    market = rnd.choices(MARKETS, (30, 30, 15, 15, 10))[0]
+    end_ms = start_ms + days * DAY_MS
+    told: list[Any] = [_member(member_id, market, start_ms, days, rnd)]
+    orders_a_year = min(40.0, rnd.paretovariate(1.1) * 1.5)
+    for n in range(_count(orders_a_year * days / 365, rnd)):
+        told += _order(member_id, n, market, rnd.randrange(start_ms, end_ms), rnd, shares)
+    runs = orders_a_year * days / 365 * 2.1
+    worn = [f"{f.order_id}:{f.lines[0].line_id}" for f in told if isinstance(f, Order) and f.version == 1]
+    for n in range(_count(runs, rnd)):
+        told += _run(member_id, n, market, rnd.randrange(start_ms, end_ms), worn, rnd)
+    if rnd.random() < 0.4:
+        at_ms = rnd.randrange(start_ms, end_ms)
+        told.append(_engagement(member_id, "profile", EngagementKind.PROFILE_COMPLETED, at_ms, market, None))
+    return arrivals(one_instant_each(told), rnd, shares)
+
+
+def _count(expected: float, rnd: Random) -> int:
+    """A whole number that is `expected` on average."""
+    return int(expected) + (rnd.random() < expected % 1)
+
+
+def _member(member_id: str, market: Market, start_ms: int, days: int, rnd: Random) -> Member:
+    enrolled = start_ms - rnd.randrange(300 * DAY_MS)
+    if rnd.random() < 0.2:
+        enrolled = start_ms + rnd.randrange(days * DAY_MS)
+    tells_birthday = rnd.random() < 0.6
+    consents = (Consent("marketing", enrolled, None),) if rnd.random() < 0.7 else ()
+    return Member(
+        f"sim-{member_id}@1",
+        member_id,
+        enrolled,
+        enrolled + rnd.randrange(1, 60_000),
+        1,
+        enrolled,
+        market.market,
+        market.zone,
+        rnd.randint(1, 12) if tells_birthday else None,
+        rnd.randint(1, 28) if tells_birthday else None,
+        consents,
+        None,
+    )
+
+
+def _order(
+    member_id: str, number: int, market: Market, at_ms: int, rnd: Random, shares: Shares
+) -> Iterator[Any]:
+    articles = rnd.choices(ARTICLES, k=rnd.choice((1, 1, 2, 2, 3, 5)))
+    lines = tuple(
+        OrderLine(
+            str(n), f"{category}-{rnd.randrange(40)}", category, 1, cents * market.scale // 100, 0, True
+        )
+        for n, (category, cents) in enumerate(articles, 1)
+    )
+    if rnd.random() < 0.03:
+        lines = (*lines, OrderLine("gift", "gift-card", "gift", 1, 50 * market.scale, 0, eligible=False))
+    goods = sum(line.gross_minor for line in lines if line.eligible)
+    order_id = f"{member_id}-o{number}"
+    paid = Order(
+        event_id=f"sim-{order_id}@1",
+        member_id=member_id,
+        occurred_at_ms=at_ms,
+        recorded_at_ms=delayed(at_ms + rnd.randrange(500, 120_000), rnd, shares),
+        order_id=order_id,
+        version=1,
+        status=OrderStatus.PAID,
+        placed_at_ms=at_ms,
+        paid_at_ms=at_ms,
+        delivered_at_ms=None,
+        cancelled_at_ms=None,
+        market=market.market,
+        currency=market.currency,
+        lines=lines,
+        order_discount_minor=goods // 10 if rnd.random() < 0.25 else 0,
+        paid_with_points_minor=goods // 20 if rnd.random() < 0.05 else 0,
+        shipping_minor=995 * market.scale // 100,
+        tax_minor=goods // 12,
+    )
+    yield paid
+    if rnd.random() < 0.03:
+        yield _next(paid, OrderStatus.CANCELLED, at_ms + rnd.randrange(HOUR_MS, DAY_MS), rnd)
+        return
+    delivered_ms = at_ms + rnd.randrange(DAY_MS, 6 * DAY_MS)
+    yield _next(paid, OrderStatus.DELIVERED, delivered_ms, rnd)
+    if rnd.random() < 0.16:
+        yield from _return(paid, delivered_ms, rnd)
+    if rnd.random() < 0.1:
+        reviewed_ms = delivered_ms + rnd.randrange(20 * DAY_MS)
+        kind = EngagementKind.REVIEW
+        yield _engagement(member_id, f"v{number}", kind, reviewed_ms, market, lines[0].sku)
+
+
+def _next(paid: Order, status: OrderStatus, at_ms: int, rnd: Random) -> Order:
+    return paid._replace(
+        event_id=f"sim-{paid.order_id}@2",
+        version=2,
+        status=status,
+        occurred_at_ms=at_ms,
+        recorded_at_ms=at_ms + rnd.randrange(500, 60_000),
+        delivered_at_ms=at_ms if status is OrderStatus.DELIVERED else None,
+        cancelled_at_ms=at_ms if status is OrderStatus.CANCELLED else None,
+    )
+
+
+def _return(order: Order, delivered_ms: int, rnd: Random) -> Iterator[Return]:
+    line = rnd.choice([line for line in order.lines if line.eligible])
+    asked_ms = delivered_ms + rnd.randrange(HOUR_MS, 30 * DAY_MS)
+    settled_ms = asked_ms + rnd.randrange(DAY_MS, 9 * DAY_MS)
+    requested = Return(
+        f"sim-r-{order.order_id}@1",
+        order.member_id,
+        asked_ms,
+        asked_ms + rnd.randrange(500, 60_000),
+        f"r-{order.order_id}",
+        order.order_id,
+        1,
+        ReturnStatus.REQUESTED,
+        asked_ms,
+        None,
+        (ReturnLine(line.line_id, line.quantity, line.gross_minor),),
+    )
+    yield requested
+    yield requested._replace(
+        event_id=f"sim-r-{order.order_id}@2",
+        version=2,
+        status=ReturnStatus.REJECTED if rnd.random() < 0.08 else ReturnStatus.REFUNDED,
+        occurred_at_ms=settled_ms,
+        recorded_at_ms=settled_ms + rnd.randrange(500, 60_000),
+        settled_at_ms=settled_ms,
+    )
+
+
+def _run(
+    member_id: str, number: int, market: Market, at_ms: int, worn: list[str], rnd: Random
+) -> Iterator[Engagement]:
+    subject = rnd.choice(worn) if worn and rnd.random() < 0.6 else None
+    run = _engagement(member_id, f"run{number}", EngagementKind.RUN, at_ms, market, subject)._replace(
+        distance_m=max(400, int(rnd.gauss(8_000, 3_000))),
+        duration_s=rnd.randrange(900, 9_000),
+        verification=rnd.choices((Verification.GPS, Verification.DEVICE, Verification.MANUAL), (80, 12, 8))[
+            0
+        ],
+    )
+    yield run
+    if rnd.random() < 0.05:
+        deleted = rnd.random() < 0.4
+        yield run._replace(
+            event_id=f"sim-{member_id}-run{number}@2",
+            version=2,
+            status=EngagementStatus.DELETED if deleted else EngagementStatus.EDITED,
+            recorded_at_ms=run.recorded_at_ms + rnd.randrange(HOUR_MS, 3 * DAY_MS),
+            distance_m=max(400, (run.distance_m or 0) - rnd.randrange(3_000)),
+        )
+
+
+def _engagement(
+    member_id: str, name: str, kind: EngagementKind, at_ms: int, market: Market, subject: str | None
+) -> Engagement:
+    return Engagement(
+        f"sim-{member_id}-{name}@1",
+        member_id,
+        at_ms,
+        at_ms + 20_000,
+        f"{member_id}-{name}",
+        1,
+        kind,
+        EngagementStatus.RECORDED,
+        market.zone,
+        None,
+        None,
+        Verification.NONE,
+        subject,
+    )
