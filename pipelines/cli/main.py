@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from pipelines.cli import demo, feed, member, run, stack, verify
+from pipelines.cli import conformance, demo, feed, member, run, stack, verify
 from pipelines.failure import Failure
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (stack, demo, feed, run, verify, member):
+for commands in (stack, demo, feed, run, verify, member, conformance):
     commands.register(app)
 
 

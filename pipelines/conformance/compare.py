@@ -1,0 +1,132 @@
+"""What a run of a vector gave, against what the vector expects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipelines.conformance.vectors import Vector
+from pipelines.domain.ledger import Balance, LedgerEntry, TierChanged, TierProgress
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything that was told of one member, in order. `outcomes` is empty where it cannot be seen from outside."""
+
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    balances: list[Balance] = field(default_factory=list)
+    tiers: list[TierChanged] = field(default_factory=list)
+    progress: list[TierProgress] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    outcomes: Counter[str] | None = None
+
+    def take(self, result: LedgerEntry | Balance | TierChanged | TierProgress) -> None:
+        match result:
+            case LedgerEntry():
+                self.ledger.append(result)
+            case Balance():
+                self.balances.append(result)
+            case TierChanged():
+                self.tiers.append(result)
+            case TierProgress():
+                self.progress.append(result)
+
+    def end(self) -> tuple[Any, ...]:
+        """What every order of arrival must agree on."""
+        balance = self.balances[-1]._replace(sequence=0, recorded_at_ms=0) if self.balances else None
+        progress = self.progress[-1]._replace(recorded_at_ms=0) if self.progress else None
+        return balance, progress, sorted(self.refused)
+
+
+def differences(vector: Vector, results: Results) -> list[str]:
+    """Every way in which the results are not what the vector expects; empty when they are."""
+    return list(_differences(vector.expect, results))
+
+
+def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
+    if "balance" in expect:
+        yield from _fields("balance", expect["balance"], results.balances[-1] if results.balances else None)
+    if "progress" in expect:
+        yield from _fields("progress", expect["progress"], results.progress[-1] if results.progress else None)
+    if "tier" in expect:
+        tier = results.progress[-1].tier if results.progress else None
+        if tier != expect["tier"]:
+            yield f"tier is {tier}, not {expect['tier']}"
+    if "tiers" in expect:
+        told = [f"{change.kind} {change.tier}" for change in results.tiers]
+        if told != list(expect["tiers"]):
+            yield f"tier changes are {told}, not {list(expect['tiers'])}"
+    if "ledger" in expect:
+        exact = expect.get("ledger_exact") == "true"
+        yield from _ledger(expect["ledger"], results.ledger, exact)
+    if "refused" in expect and sorted(results.refused) != sorted(expect["refused"]):
+        yield f"refused are {sorted(results.refused)}, not {sorted(expect['refused'])}"
+    if "outcomes" in expect and results.outcomes is not None:
+        wanted = {name: int(count) for name, count in expect["outcomes"].items()}
+        if dict(results.outcomes) != wanted:
+            yield f"outcomes are {dict(results.outcomes)}, not {wanted}"
+
+
+def _fields(what: str, wanted: Mapping[str, Any], record: Any) -> Iterator[str]:
+    for name, value in wanted.items():
+        found = None if record is None and value != "0" else _value(record, name)
+        if not _same(found, value):
+            yield f"{what}.{name} is {found}, not {value}"
+
+
+def _value(record: Any, name: str) -> Any:
+    if record is None:
+        return 0
+    return getattr(record, name) if hasattr(record, name) else getattr(record, f"{name}_ms")
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(found, int) and isinstance(wanted, str) and "T" in wanted:
+        return found == round(datetime.fromisoformat(wanted).timestamp() * 1000)
+    return str(found) == str(wanted) or (found is None and wanted in ("", "null", "none"))
+
+
+def _ledger(
+    wanted: Sequence[Mapping[str, Any]], entries: Sequence[LedgerEntry], exact: bool
+) -> Iterator[str]:
+    """Each wanted entry occurs, in this order; with `exact`, and no other."""
+    if exact and len(entries) != len(wanted):
+        yield f"the ledger has {len(entries)} entries, not {len(wanted)}: {_told(entries)}"
+    position = 0
+    for number, one in enumerate(wanted, 1):
+        while position < len(entries) and not _matches(one, entries[position]):
+            if exact:
+                yield f"entry {number} is {_told([entries[position]])}, not {dict(one)}"
+                return
+            position += 1
+        if position == len(entries):
+            yield f"no entry {number} {dict(one)} in this order: {_told(entries)}"
+            return
+        position += 1
+
+
+def _matches(wanted: Mapping[str, Any], entry: LedgerEntry) -> bool:
+    return all(
+        _same(_of_entry(entry, name), value) for name, value in wanted.items() if name != "lines"
+    ) and _lines(wanted.get("lines"), entry)
+
+
+def _of_entry(entry: LedgerEntry, name: str) -> Any:
+    short = {"from": "from_account", "to": "to_account", "lot": "lot_id"}.get(name, name)
+    return _value(entry, short)
+
+
+def _lines(wanted: Mapping[str, Any] | None, entry: LedgerEntry) -> bool:
+    """`lines: {A: {net_minor: 14400}}`: the derivation's lines, by what is given of each."""
+    found = {line.line_id: line for line in entry.derivation.lines}
+    return all(
+        name in found and all(_same(getattr(found[name], key), value) for key, value in line.items())
+        for name, line in (wanted or {}).items()
+    )
+
+
+def _told(entries: Sequence[LedgerEntry]) -> str:
+    return ", ".join(f"{e.reason} {e.points} {e.from_account}->{e.to_account}" for e in entries) or "nothing"
