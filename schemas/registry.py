@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import Final
 
-with warnings.catch_warnings(record=True):  # its OAuth library warns of its own future when it is imported
-    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 from pipelines.failure import Failure
 from schemas import catalogue

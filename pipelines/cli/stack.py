@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,14 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.cli.options import AsJson
 from pipelines.failure import Failure
 from pipelines.local import stack
 from pipelines.local.endpoints import home_dir
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+EXIT_TERMINATED = 143
 
 
 def register(app: typer.Typer) -> None:
+    """Add the commands."""
     app.command()(up)
     app.command()(down)
     app.command()(status)
@@ -34,15 +38,13 @@ def up(
     """
     if brokers not in (1, 3):
         raise Failure(f"a cluster of {brokers} brokers is not offered", "give --brokers 1 or --brokers 3")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     with Console(stderr=True).status("starting Kafka and the schema registry"):
         found = stack.up(home_dir(), brokers)
     if as_json:
-        print(json.dumps(asdict(found)))
+        typer.echo(json.dumps(asdict(found)))
     else:
-        Console().print(
-            f"up ({found.way}): Kafka {found.bootstrap_servers}, registry {found.schema_registry_url}",
-            soft_wrap=True,
-        )
+        typer.echo(f"up ({found.way}): Kafka {found.bootstrap_servers}, registry {found.schema_registry_url}")
 
 
 def down(
@@ -50,23 +52,22 @@ def down(
 ) -> None:
     """Stop what `up` started, and nothing else. Data stays, unless wiped."""
     stopped = stack.down(home_dir(), wipe=wipe)
-    Console().print(f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data wiped' if wipe else ''}")
+    typer.echo(f"stopped: {', '.join(stopped) or 'nothing was running'}{'; data wiped' if wipe else ''}")
 
 
 def status(as_json: AsJson = False) -> None:
     """Show what runs; exits 1 when Kafka or the registry does not answer."""
     found = stack.status(home_dir())
-    if as_json:
-        print(json.dumps(asdict(found)))
-    else:
+    typer.echo(json.dumps(asdict(found))) if as_json else print_status(found)
+    raise typer.Exit(0 if found.answers else 1)
+
+
+def print_status(found: stack.Status) -> None:
+    """The status for people."""
+    typer.echo(f"way: {found.way}; answers: {'yes' if found.answers else 'no'}")
+    typer.echo(f"Kafka {found.bootstrap_servers or '-'}, registry {found.schema_registry_url or '-'}")
+    if found.parts:
         table = Table("part", "port", "running")
         for part in found.parts:
             table.add_row(part.name, str(part.port), "yes" if part.running else "no")
-        Console().print(f"way: {found.way}; answers: {'yes' if found.answers else 'no'}")
-        Console().print(
-            f"Kafka {found.bootstrap_servers or '-'}, registry {found.schema_registry_url or '-'}",
-            soft_wrap=True,
-        )
-        if found.parts:
-            Console().print(table)
-    raise typer.Exit(0 if found.answers else 1)
+        Console().print(table)

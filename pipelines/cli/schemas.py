@@ -1,0 +1,52 @@
+"""`loyalty schemas`: the contracts, checked and registered."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.cli.options import AsJson
+from pipelines.local.endpoints import endpoints
+from schemas import catalogue, compatibility, registry
+
+schemas = typer.Typer(help="The contracts of the topics.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(schemas, name="schemas")
+
+
+@schemas.command()
+def check(as_json: AsJson = False) -> None:
+    """Fail on a change that breaks FULL_TRANSITIVE, or that edits a released schema."""
+    found = compatibility.problems()
+    if as_json:
+        print(json.dumps({"problems": found}))
+    else:
+        for problem in found:
+            Console(stderr=True, highlight=False).print(f"[red]{problem}[/]", soft_wrap=True)
+        Console().print(f"{len(catalogue.TOPICS)} topics, {len(found)} problems")
+    raise typer.Exit(1 if found else 0)
+
+
+@schemas.command()
+def release() -> None:
+    """Note the sums of new versions: from now on they must not change."""
+    fresh = compatibility.release()
+    Console().print(f"released: {', '.join(fresh) or 'nothing new'}")
+
+
+@schemas.command(name="register")
+def register_schemas(as_json: AsJson = False) -> None:
+    """Register this build's schemas, each subject FULL_TRANSITIVE; no harm when done before."""
+    ids = registry.register_all(endpoints().schema_registry_url)
+    if as_json:
+        print(json.dumps(ids))
+        return
+    table = Table("topic", "schema id")
+    for topic, schema_id in ids.items():
+        table.add_row(topic, str(schema_id))
+    Console().print(table)
