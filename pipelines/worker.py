@@ -71,6 +71,8 @@ def run_accounts(
 
 
 def _run(app: HardenedApplication) -> None:
+    """The engine takes the signals over while it runs; they are given back behind it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         app.run()
     except (KafkaException, QuixException) as error:

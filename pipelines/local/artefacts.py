@@ -1,7 +1,7 @@
 """What the embedded stack is made of: Kafka's jars and the registry's archive, fetched once by Maven, and a Java.
 
 They lie in a cache that all checkouts share, under the hash of what names them; after the first time no network
-is needed. What is fetched is compared with the sums in `artifacts.sha256`.
+is needed. Each file fetched is compared with its sum in `artifacts.sha256`, and none may be there without one.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ def recipe() -> Path:
     return next(path for path in _RECIPES if (path / "pom.xml").exists())
 
 
+def cache_dir() -> Path:
+    """What all checkouts share: LOYALTY_CACHE, else a directory of the user's cache. It exists afterwards."""
+    given = os.environ.get("LOYALTY_CACHE")
+    path = Path(given).absolute() if given else Path.home() / ".cache/loyalty-streams"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def artefacts() -> Artefacts:
     """All pieces, fetched when they are not there yet. Whole or not at all."""
     names = (recipe() / "pom.xml").read_bytes() + REGISTRY.encode()
-    cache = _cache() / hashlib.sha256(names).hexdigest()[:16]
+    cache = cache_dir() / hashlib.sha256(names).hexdigest()[:16]
     if not cache.exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache.parent) as scratch:
-            _fetch(Path(scratch))
-            (Path(scratch) / "whole").mkdir()
-            for piece in ("kafka", "registry"):
-                (Path(scratch) / piece).rename(Path(scratch) / "whole" / piece)
-            _publish(Path(scratch) / "whole", cache)
+            made = Path(scratch) / "whole"
+            _fetch(Path(scratch), made)
+            _publish(made, cache)
     return Artefacts(cache / "kafka", cache / "registry", java())
-
-
-def _cache() -> Path:
-    given = os.environ.get("LOYALTY_CACHE")
-    return Path(given) if given else Path.home() / ".cache/loyalty-streams"
 
 
 def _publish(made: Path, cache: Path) -> None:
@@ -70,20 +70,18 @@ def _publish(made: Path, cache: Path) -> None:
             raise
 
 
-def _fetch(into: Path) -> None:
+def _fetch(scratch: Path, into: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise Failure(
             "Maven is not on the PATH; it fetches Kafka and the schema registry",
             "install Maven (Debian: apt-get install maven), or set KAFKA_BOOTSTRAP_SERVERS and SCHEMA_REGISTRY_URL",
         )
-    pom = str(recipe() / "pom.xml")
-    _run(
-        [maven, "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={into / 'kafka'}"]
-    )
-    _run([maven, "-q", "-B", "-f", pom, COPY_ONE, f"-Dartifact={REGISTRY}", f"-DoutputDirectory={into}"])
-    _compare(into)
-    with tarfile.open(into / REGISTRY_FILE) as archive:
+    pom = [maven, "-q", "-B", "-f", str(recipe() / "pom.xml")]
+    _run([*pom, "dependency:copy-dependencies", f"-DoutputDirectory={into / 'kafka'}"])
+    _run([*pom, COPY_ONE, f"-Dartifact={REGISTRY}", f"-DoutputDirectory={scratch}"])
+    compare([*(into / "kafka").iterdir(), scratch / REGISTRY_FILE], recipe() / "artifacts.sha256")
+    with tarfile.open(scratch / REGISTRY_FILE) as archive:
         archive.extractall(into / "registry", filter="data")
 
 
@@ -92,19 +90,20 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         errors = [line for line in done.stdout.splitlines() if "ERROR" in line][:3]
         raise Failure(
-            "Maven could not fetch the local stack: " + " ".join(errors), "check the network and ~/.m2"
+            "Maven could not fetch the local stack: " + " ".join(errors),
+            "check the network and Maven's settings (~/.m2/settings.xml); then the same command again",
         )
 
 
-def _compare(into: Path) -> None:
-    for line in (recipe() / "artifacts.sha256").read_text().splitlines():
-        expected, name = line.split()
-        path = next(into.rglob(name), None)
-        found = "nothing" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != expected:
+def compare(files: list[Path], sums: Path) -> None:
+    """Refuse any file that is missing, is not named in `sums`, or has another sum than is written there."""
+    expected = {name: digest for digest, name in map(str.split, sums.read_text().splitlines())}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.exists()}
+    for name in sorted(expected.keys() | found.keys()):
+        if found.get(name) != expected.get(name):
+            what = f"sha256 {found.get(name, 'of nothing')}, expected {expected.get(name, 'no such file')}"
             raise Failure(
-                f"{name} is not what it should be: sha256 {found}",
-                "do not run it; find out where it came from",
+                f"{name} is not what it should be: {what}", "do not run it; find out where it came from"
             )
 
 

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -30,8 +30,11 @@ KAFKA_PORT, CONTROLLER_PORT, REGISTRY_PORT = 19092, 19192, 18081
 CLUSTER_ID = "bG95YWx0eS1zdHJlYW1zMQ"
 START_S = 90.0
 STOP_S = 30.0
+QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For a Java that runs briefly or does little: half the time to start. Brokers are compiled fully."""
 
 Spawned = dict[str, Any]
+"""A process as `stack.json` knows it: name, pid, create_time, port, log."""
 
 
 def free_port(wanted: int, taken: set[int]) -> int:
@@ -45,6 +48,16 @@ def free_port(wanted: int, taken: set[int]) -> int:
                     taken.add(port)
                     return port
     raise Failure(f"no free port from {wanted} on", "stop what listens there")
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back Ctrl-C, so that what was started has been written down before anybody hears of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, str], cwd: Path) -> Spawned:
@@ -67,7 +80,7 @@ def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, s
 
 def broker_properties(node: int, home: Path, ports: list[tuple[int, int]]) -> str:
     """The server.properties of one of `len(ports)` brokers, given each one's (client, controller) port."""
-    copies = min(3, len(ports))
+    copies = len(ports)
     client, controller = ports[node - 1]
     voters = ",".join(f"{n}@127.0.0.1:{c}" for n, (_, c) in enumerate(ports, 1))
     settings = {
@@ -97,40 +110,58 @@ def broker_properties(node: int, home: Path, ports: list[tuple[int, int]]) -> st
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-def start_broker(
-    artefacts: Artefacts, home: Path, node: int, ports: list[tuple[int, int]], heap_mb: int
-) -> Spawned:
-    """Format the broker's storage when it is new, and start it."""
-    config = home / f"kafka-{node}.properties"
-    config.write_text(broker_properties(node, home, ports))
-    java = [str(artefacts.java), "-cp", f"{artefacts.kafka}/*"]
-    done = subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-g", "-t", CLUSTER_ID, "-c", str(config)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Failure(f"broker {node} could not format its storage: {done.stderr[-400:]}", f"look at {home}")
-    run = [*java[:1], f"-Xmx{heap_mb}m", f"-Xms{heap_mb}m", *java[1:], "kafka.Kafka", str(config)]
-    return spawn(f"kafka-{node}", run, home, ports[node - 1][0], {}, home)
+def format_storage(artefacts: Artefacts, home: Path, ports: list[tuple[int, int]]) -> None:
+    """Write every broker's settings, and prepare the storage of those that have none; all at a time."""
+    tools = []
+    for node in range(1, len(ports) + 1):
+        config = home / f"kafka-{node}.properties"
+        config.write_text(broker_properties(node, home, ports))
+        if not (home / f"kafka-{node}" / "meta.properties").exists():
+            command = [*_kafka(artefacts, *QUICK_START), "kafka.tools.StorageTool", "format", "-g"]
+            command += ["-t", CLUSTER_ID, "-c", str(config)]
+            tools.append(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            )
+    told = [tool.communicate()[0] for tool in tools]
+    failed = [text for tool, text in zip(tools, told, strict=True) if tool.returncode]
+    if failed:
+        raise Failure(
+            f"Kafka's storage under {home} could not be prepared: {failed[0][-400:]}",
+            f"is {home} writable, and its disk not full?",
+        )
+
+
+def start_broker(artefacts: Artefacts, home: Path, node: int, ports: list[tuple[int, int]]) -> Spawned:
+    """Start the broker `node`, counted from 1, whose storage is prepared."""
+    heap = "512m" if len(ports) == 1 else "384m"
+    command = [*_kafka(artefacts, f"-Xmx{heap}", f"-Xms{heap}", "-Dlog4j2.level=WARN"), "kafka.Kafka"]
+    command.append(str(home / f"kafka-{node}.properties"))
+    return spawn(f"kafka-{node}", command, home, ports[node - 1][0], {}, home)
+
+
+def _kafka(artefacts: Artefacts, *options: str) -> list[str]:
+    return [str(artefacts.java), *options, "-cp", f"{artefacts.kafka}/*"]
 
 
 def start_registry(artefacts: Artefacts, home: Path, port: int) -> Spawned:
-    """Start Apicurio with its schemas in a file under `home`."""
+    """Start Apicurio with its schemas in a file under `home`; its second door, for metrics, on any free port."""
     env = {
         "APICURIO_STORAGE_KIND": "sql",
         "APICURIO_STORAGE_SQL_KIND": "h2",
         "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{home}/registry/schemas",
         "QUARKUS_HTTP_PORT": str(port),
         "QUARKUS_HTTP_HOST": "127.0.0.1",
+        "QUARKUS_MANAGEMENT_PORT": "0",
+        "QUARKUS_MANAGEMENT_HOST": "127.0.0.1",
+        "QUARKUS_LOG_LEVEL": "WARN",
         "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
     }
-    command = [str(artefacts.java), "-Xmx384m", "-jar", "quarkus-run.jar"]
+    command = [str(artefacts.java), "-Xmx384m", *QUICK_START, "-jar", "quarkus-run.jar"]
     return spawn("registry", command, home, port, env, artefacts.registry)
 
 
 def wait_for_kafka(bootstrap: str, brokers: int, processes: list[Spawned]) -> None:
+    """Return when `brokers` of them answer; a Failure with the end of their logs when they do not."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def answers() -> bool:
@@ -142,11 +173,13 @@ def wait_for_kafka(bootstrap: str, brokers: int, processes: list[Spawned]) -> No
 
 
 def wait_for_registry(url: str, processes: list[Spawned]) -> None:
+    """Return when the registry answers; a Failure with the end of its log when it does not."""
     _wait("the schema registry", lambda: registry_answers(url), processes)
 
 
 def registry_answers(url: str) -> bool:
-    with contextlib.suppress(URLError, OSError), urlopen(f"{url}/subjects", timeout=2) as answer:
+    """Whether a Confluent-compatible registry lists its subjects at `url`."""
+    with contextlib.suppress(URLError, OSError, ValueError), urlopen(f"{url}/subjects", timeout=2) as answer:
         return bool(answer.status == 200)
     return False
 
@@ -156,15 +189,16 @@ def _wait(what: str, answers: Callable[[], bool], processes: list[Spawned]) -> N
     while not answers():
         dead = [p for p in processes if alive(p) is None]
         if dead or time.monotonic() > deadline:
-            logs = "\n".join(f"--- {p['name']}\n{_tail(Path(p['log']))}" for p in dead or processes)
-            raise Failure(
-                f"{what} does not answer after its start\n{logs}", "read the logs; then `loyalty up` again"
-            )
+            logs = [Path(p["log"]) for p in dead or processes]
+            ends = "\n".join(f"--- {log.name}\n{_end(log)}" for log in logs)
+            happened = "ended while it started" if dead else f"does not answer after {START_S:.0f} s"
+            raise Failure(f"{what} {happened}\n{ends}", f"read {logs[0]}; then `loyalty up` again")
         time.sleep(0.1)
 
 
-def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+def _end(log: Path, lines: int = 12) -> str:
+    told = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("\tat ")]
+    return "\n".join(told[-lines:])
 
 
 def stop(processes: list[Spawned]) -> list[str]:

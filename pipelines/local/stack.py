@@ -1,10 +1,19 @@
-"""The local stack, three ways: addresses that are given, a Docker engine's containers, or embedded processes."""
+"""The local stack, three ways: addresses that are given, a Docker engine's containers, or embedded processes.
+
+`stack.json` under the home remembers the ports, which stay the same from one `up` to the next, and each process by
+pid and creation time. It is written before anything is waited for, so that `down` also clears up half a start.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +23,13 @@ from confluent_kafka.admin import AdminClient
 
 from pipelines.failure import Failure
 from pipelines.local import embedded
-from pipelines.local.artefacts import artefacts
+from pipelines.local.artefacts import artefacts, cache_dir, recipe
 from pipelines.local.endpoints import Endpoints, alive, given_endpoints, read_state, state_file
 
-COMPOSE_FILE = Path(__file__).parent.parent.parent / "docker-compose.yml"
 COMPOSE_PARTS = ("kafka", "registry")
+DOCKER_PORTS = (9092, 8081)
+OWN = ("kafka-*", "registry", "state", "logs", "stack.json")
+"""What a wipe deletes from the home, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,62 +53,103 @@ class Status:
 
 
 def up(home: Path, brokers: int = 1, *, use_docker: bool = True) -> Endpoints:
-    """Have Kafka and the registry answer; nothing is done when they do. Half a start is taken back."""
+    """Have Kafka and the registry answer; what runs already is left as it is. Half a start is taken back."""
     if (given := given_endpoints()) is not None:
         _check(given)
         return given
     home = home.absolute()
-    state = read_state(home)
-    if state.get("up") and all(alive(p) for p in state["processes"]):
-        if state["way"] == "embedded" and state["brokers"] != brokers:
-            what = f"the stack of {home} runs with {state['brokers']} broker(s), not {brokers}"
-            raise Failure(what, "run `loyalty down --wipe` first: a cluster cannot change its size in place")
-        return Endpoints(state["bootstrap_servers"], state["schema_registry_url"], state["way"])
-    if use_docker and docker_answers() and COMPOSE_FILE.exists():
-        return _up_docker(home)
-    return _up_embedded(home, brokers, state)
+    _refuse_sources(home)
+    with _one_at_a_time():
+        before = read_state(home)
+        last = {before.get("way"): before}
+        embedded_runs = last.get("embedded", {}).get("up")
+        if not embedded_runs and use_docker and docker_answers():
+            return _up_docker(home, last.get("docker", {}))
+        return _up_embedded(home, brokers, last.get("embedded", {}))
+
+
+def _refuse_sources(home: Path) -> None:
+    if (home / ".git").exists() or (home / "pyproject.toml").exists():
+        raise Failure(
+            f"{home} holds a source tree, and `loyalty down --wipe` deletes `state` in the stack's home",
+            f"choose another LOYALTY_HOME, for instance {home / '.loyalty'}",
+        )
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Starts on this machine follow one another: two at once would find the same ports free."""
+    with (cache_dir() / "up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _up_embedded(home: Path, brokers: int, before: dict[str, Any]) -> Endpoints:
     if before.get("brokers", brokers) != brokers:
-        what = f"{home} holds the data of {before['brokers']} broker(s), not of {brokers}"
-        raise Failure(what, "run `loyalty down --wipe` first, or choose another LOYALTY_HOME")
+        raise Failure(
+            f"{home} holds a cluster of {before['brokers']}, whose size cannot change to {brokers} in place",
+            "run `loyalty down --wipe` first, or choose another LOYALTY_HOME",
+        )
+    if before.get("up") and all(alive(p) for p in before["processes"]):
+        return _wait(before)
     embedded.stop(before.get("processes", []))
     pieces = artefacts()
     home.mkdir(parents=True, exist_ok=True)
-    taken: set[int] = set()
-    wanted = before.get("ports") or [
-        [embedded.KAFKA_PORT + n, embedded.CONTROLLER_PORT + n] for n in range(brokers)
-    ]
-    ports = [(embedded.free_port(c, taken), embedded.free_port(q, taken)) for c, q in wanted]
-    registry_port = embedded.free_port(before.get("registry_port") or embedded.REGISTRY_PORT, taken)
-    bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in ports)
-    url = f"http://127.0.0.1:{registry_port}/apis/ccompat/v7"
-    state: dict[str, Any] = {
-        "way": "embedded",
-        "up": False,
-        "brokers": brokers,
-        "ports": ports,
-        "registry_port": registry_port,
-        "bootstrap_servers": bootstrap,
-        "schema_registry_url": url,
-        "processes": [],
-    }
+    state = _plan(brokers, before)
+    ports = _ports(state)
     try:
+        embedded.format_storage(pieces, home, ports)
         for node in range(1, brokers + 1):
-            heap = 640 if brokers == 1 else 384
-            state["processes"].append(embedded.start_broker(pieces, home, node, ports, heap))
-            _write(home, state)
-        state["processes"].append(embedded.start_registry(pieces, home, registry_port))
-        _write(home, state)
-        embedded.wait_for_kafka(bootstrap, brokers, state["processes"])
-        embedded.wait_for_registry(url, state["processes"])
+            with embedded.undisturbed():
+                _record(home, state, embedded.start_broker(pieces, home, node, ports))
+        with embedded.undisturbed():
+            _record(home, state, embedded.start_registry(pieces, home, state["registry_port"]))
+        found = _wait(state)
     except BaseException:
         embedded.stop(state["processes"])
         _write(home, state | {"processes": []})
         raise
     _write(home, state | {"up": True})
-    return Endpoints(bootstrap, url, "embedded")
+    return found
+
+
+def _plan(brokers: int, before: dict[str, Any]) -> dict[str, Any]:
+    """A stack that does not run yet, on the ports of last time where they are free."""
+    taken: set[int] = set()
+    first = [[embedded.KAFKA_PORT + n, embedded.CONTROLLER_PORT + n] for n in range(brokers)]
+    ports = [[embedded.free_port(port, taken) for port in pair] for pair in before.get("ports", first)]
+    registry_port = embedded.free_port(before.get("registry_port", embedded.REGISTRY_PORT), taken)
+    return {
+        "way": "embedded",
+        "up": False,
+        "brokers": brokers,
+        "ports": ports,
+        "registry_port": registry_port,
+        "bootstrap_servers": ",".join(f"127.0.0.1:{client}" for client, _ in ports),
+        "schema_registry_url": _registry_url(registry_port),
+        "processes": [],
+    }
+
+
+def _ports(state: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(client, controller) for client, controller in state["ports"]]
+
+
+def _registry_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/apis/ccompat/v7"
+
+
+def _wait(state: dict[str, Any]) -> Endpoints:
+    found = Endpoints(state["bootstrap_servers"], state["schema_registry_url"], state["way"])
+    embedded.wait_for_kafka(found.bootstrap_servers, state["brokers"], state["processes"])
+    embedded.wait_for_registry(found.schema_registry_url, state["processes"])
+    return found
+
+
+def _record(home: Path, state: dict[str, Any], process: embedded.Spawned) -> None:
+    others = [p for p in state["processes"] if p["name"] != process["name"]]
+    state["processes"] = [*others, process]
+    _write(home, state)
 
 
 def _write(home: Path, state: dict[str, Any]) -> None:
@@ -108,70 +160,98 @@ def _write(home: Path, state: dict[str, Any]) -> None:
 
 
 def docker_answers() -> bool:
-    """Whether a Docker engine, not only its client, is there."""
+    """Whether a Docker engine, not only its client, is there, and can compose."""
     if shutil.which("docker") is None:
         return False
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+    questions = (["docker", "version", "--format", "{{.Server.Version}}"], ["docker", "compose", "version"])
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return all(
+            subprocess.run(question, capture_output=True, timeout=10, check=False).returncode == 0
+            for question in questions
+        )
+    return False
 
 
-def _up_docker(home: Path) -> Endpoints:
-    _compose("up", "--detach", "--wait", *COMPOSE_PARTS)
-    found = Endpoints("127.0.0.1:9092", "http://127.0.0.1:8081/apis/ccompat/v7", "docker")
-    home.mkdir(parents=True, exist_ok=True)
+def compose_file() -> Path:
+    """The compose file: in the wheel beside the other parts' names, or at the root of the source tree."""
+    beside = recipe() / "docker-compose.yml"
+    return beside if beside.exists() else recipe().parent.parent / "docker-compose.yml"
+
+
+def _up_docker(home: Path, before: dict[str, Any]) -> Endpoints:
+    if before.get("up"):
+        ports = before["ports"]
+    else:
+        taken: set[int] = set()
+        ports = [embedded.free_port(port, taken) for port in before.get("ports", DOCKER_PORTS)]
+    found = Endpoints(f"127.0.0.1:{ports[0]}", _registry_url(ports[1]), "docker")
     state = {
         "way": "docker",
         "up": True,
+        "ports": ports,
         "bootstrap_servers": found.bootstrap_servers,
         "schema_registry_url": found.schema_registry_url,
         "processes": [],
     }
+    home.mkdir(parents=True, exist_ok=True)
+    _compose(home, ports, "up", "--detach", "--wait", *COMPOSE_PARTS)
     _write(home, state)
     return found
 
 
-def _compose(*words: str) -> None:
-    command = ["docker", "compose", "-f", str(COMPOSE_FILE), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _compose(home: Path, ports: list[int], *words: str) -> None:
+    """Run `docker compose` on the containers of this home, which has its own."""
+    project = "loyalty-" + hashlib.sha256(str(home).encode()).hexdigest()[:8]
+    command = ["docker", "compose", "-p", project, "-f", str(compose_file()), *words]
+    chosen = {"LOYALTY_KAFKA_PORT": str(ports[0]), "LOYALTY_REGISTRY_PORT": str(ports[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | chosen)
     if done.returncode:
         raise Failure(
-            f"docker compose {words[0]} failed: {done.stderr[-400:]}", "look at `docker compose logs`"
+            f"docker compose {words[0]} failed: {done.stderr[-400:]}",
+            f"look at `docker compose -p {project} logs`",
         )
 
 
 def _check(found: Endpoints) -> None:
-    admin = AdminClient({"bootstrap.servers": found.bootstrap_servers, "log_level": 0})
-    try:
-        admin.list_topics(timeout=10)
-    except KafkaException as error:
+    if (error := _kafka_trouble(found.bootstrap_servers, timeout_s=10)) is not None:
         raise Failure(
-            f"no Kafka at {found.bootstrap_servers}: {error}", "check KAFKA_BOOTSTRAP_SERVERS"
-        ) from error
+            f"no Kafka answers at {found.bootstrap_servers}: {error}",
+            "start it, or correct KAFKA_BOOTSTRAP_SERVERS, or unset both addresses for a local stack",
+        )
     if not embedded.registry_answers(found.schema_registry_url):
-        raise Failure(f"no registry at {found.schema_registry_url}", "check SCHEMA_REGISTRY_URL")
+        raise Failure(
+            f"no schema registry answers at {found.schema_registry_url}",
+            "start it, or correct SCHEMA_REGISTRY_URL (Apicurio's ends in /apis/ccompat/v7)",
+        )
+
+
+def _kafka_trouble(bootstrap: str, timeout_s: float) -> str | None:
+    try:
+        AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=timeout_s)
+    except KafkaException as error:
+        return str(error)
+    return None
 
 
 def down(home: Path, *, wipe: bool = False) -> list[str]:
     """Stop what `up` started; the data stays unless it is to be wiped. The names stopped."""
     home = home.absolute()
     state = read_state(home)
-    stopped: list[str] = []
-    if state.get("way") == "docker" and state.get("up"):
-        _compose("stop", *COMPOSE_PARTS)
-        stopped = list(COMPOSE_PARTS)
-    stopped += embedded.stop(state.get("processes", []))
+    stopped = embedded.stop(state.get("processes", []))
+    if state.get("way") == "docker" and (state["up"] or wipe):
+        _compose(home, state["ports"], *(("down", "--volumes") if wipe else ("stop", *COMPOSE_PARTS)))
+        stopped += COMPOSE_PARTS
     if state:
         _write(home, state | {"up": False, "processes": []})
-    if wipe and state:
-        for path in (
-            *home.glob("kafka-*"),
-            home / "registry",
-            home / "state",
-            home / "logs",
-            state_file(home),
-        ):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if wipe:
+        _refuse_sources(home)
+        _wipe(home)
     return stopped
+
+
+def _wipe(home: Path) -> None:
+    for path in (found for pattern in OWN for found in home.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def status(home: Path) -> Status:
@@ -182,35 +262,31 @@ def status(home: Path) -> Status:
         state.get("bootstrap_servers", ""), state.get("schema_registry_url", ""), state.get("way", "none")
     )
     parts = tuple(Part(p["name"], p["port"], alive(p) is not None) for p in state.get("processes", []))
+    answers = (
+        bool(given or state.get("up"))
+        and _kafka_trouble(found.bootstrap_servers, timeout_s=2) is None
+        and embedded.registry_answers(found.schema_registry_url)
+    )
     return Status(
-        found.way, found.bootstrap_servers, found.schema_registry_url, _answers(found), () if given else parts
+        found.way, found.bootstrap_servers, found.schema_registry_url, answers, () if given else parts
     )
 
 
-def _answers(found: Endpoints) -> bool:
-    if not found.bootstrap_servers:
-        return False
-    try:
-        AdminClient({"bootstrap.servers": found.bootstrap_servers, "log_level": 0}).list_topics(timeout=2)
-    except KafkaException:
-        return False
-    return embedded.registry_answers(found.schema_registry_url)
-
-
 def kill_broker(home: Path, node: int) -> None:
-    """SIGKILL an embedded broker, as a fault."""
+    """SIGKILL an embedded broker, counted from 1, as a fault; return when it is gone."""
     for process in read_state(home.absolute())["processes"]:
         if process["name"] == f"kafka-{node}" and (found := alive(process)) is not None:
             found.kill()
             found.wait(embedded.STOP_S)
 
 
-def start_broker_again(home: Path, node: int) -> None:
-    """Start an embedded broker that is down, on its old port and data, and wait until it answers."""
+def restart_broker(home: Path, node: int) -> None:
+    """Start an embedded broker on its old port and data, after a SIGTERM where it still runs; wait for its answer."""
     home = home.absolute()
     state = read_state(home)
-    ports = [(client, controller) for client, controller in state["ports"]]
-    started = embedded.start_broker(artefacts(), home, node, ports, 640 if len(ports) == 1 else 384)
-    processes = [p for p in state["processes"] if p["name"] != started["name"]]
-    _write(home, state | {"processes": [*processes, started]})
+    ports = _ports(state)
+    embedded.stop([p for p in state["processes"] if p["name"] == f"kafka-{node}"])
+    with embedded.undisturbed():
+        started = embedded.start_broker(artefacts(), home, node, ports)
+        _record(home, state, started)
     embedded.wait_for_kafka(f"127.0.0.1:{ports[node - 1][0]}", 1, [started])

@@ -1,98 +1,243 @@
-"""The demo in one HTML file that needs no network: every number in it is a query on the topics."""
+"""What stands on the topics, as one HTML file that loads nothing: every number in it is a query on the books."""
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
-from jinja2 import Environment, select_autoescape
-from plotly.offline import get_plotlyjs
+from jinja2 import Environment, StrictUndefined, select_autoescape
 
 from pipelines.audit.books import Books
+from pipelines.report.charts import Chart, Kind, Series, draw
+from pipelines.report.summary import HERE, SAID, Origin, Summary, rows, summary
 
-_HERE = files("pipelines.report")
-_COLOURS = ("#1f5fbf", "#e07a1f", "#2f9e6e", "#b3437c", "#7a5fc9", "#8a7a2f", "#4aa3c9", "#c94a4a", "#6b6b6b")
+SMALL_PER_MILLE = 2
+COLOURS = {
+    "BASE": "blue",
+    "TIER_BONUS": "sky",
+    "CAMPAIGN": "orange",
+    "THRESHOLD": "amber",
+    "ACTIVITY": "green",
+    "REVIEW": "teal",
+    "WELCOME": "violet",
+    "REFERRAL": "pink",
+    "BIRTHDAY": "lilac",
+    "RETURN": "red",
+    "CANCEL": "brown",
+    "ACTIVITY_DELETED": "orange",
+    "EDIT": "amber",
+}
+TIER_COLOURS = ("sky", "blue", "navy", "violet", "pink", "teal")
+ORIGINS = {
+    Origin.COMPLETEJOURNEY: {
+        "issued": "real baskets · simulated runs, reviews, profiles, enrolments",
+        "taken-back": "simulated returns and edits, of real baskets",
+        "tiers": "real baskets · simulated enrolments",
+        "held": "real baskets · simulated returns, runs, deliveries",
+        "pending": "real baskets · simulated deliveries and returns",
+        "orders": "real baskets",
+    },
+    Origin.SIMULATED: {},
+    Origin.PARTLY_SIMULATED: {},
+    Origin.GIVEN: {},
+}
 
 
-def rows(books: Books, view: str) -> list[tuple[Any, ...]]:
-    """All rows of a view of the report."""
-    return books.rows(f"SELECT * FROM {view}")
-
-
-def write_report(books: Books, figures: dict[str, str], path: Path) -> Path:
-    """Write the report of the books, with `figures` (name and value) at its head."""
-    books.database.execute((_HERE / "figures.sql").read_text())
-    template = Environment(autoescape=select_autoescape(default=True)).from_string((_HERE / "report.html").read_text())
-    reasons = rows(books, "report_points_by_reason")
-    page = template.render(
-        figures=figures,
-        plotly=get_plotlyjs(),
-        plots=[
-            ("Points issued and taken back, by week", _NOTE_MIXED, _by_week(books)),
-            ("Members by tier", _NOTE_SIMULATED.format("Enrolments"), _by_tier(books)),
-            ("Liability: points that members hold", _NOTE_MIXED, _liability(books)),
-            ("Orders by week", "Real baskets.", _orders(books)),
-        ],
-        reasons=reasons,
-        tiers=rows(books, "report_points_by_tier"),
-        dead_letters=rows(books, "report_dead_letters"),
-    )
+def write_report(books: Books, figures: Mapping[str, str], path: Path, told: Summary | None = None) -> Path:
+    """Write the report of the books to `path`; `figures` (name and value) tell of the run, at its end."""
+    page = render(books, figures, told or summary(books))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    path.write_text(page, encoding="utf-8")
     return path
 
 
-_NOTE_SIMULATED = "{} are simulated from a seed."
-_NOTE_MIXED = "Baskets are real; returns, runs, reviews, profiles, enrolments and deliveries are simulated from a seed."
-
-
-def _by_week(books: Books) -> str:
-    figure = go.Figure()
-    found = rows(books, "report_points_by_week")
-    for colour, reason in zip(_COLOURS * 3, sorted({row[1] for row in found}), strict=False):
-        weeks = [(week, points) for week, name, points in found if name == reason]
-        figure.add_bar(x=[w for w, _ in weeks], y=[p for _, p in weeks], name=reason, marker_color=colour)
-    figure.update_layout(barmode="relative")
-    return _html(figure, "points a week")
-
-
-def _by_tier(books: Books) -> str:
-    figure = go.Figure()
-    found = rows(books, "report_members_by_tier")
-    for colour, tier in zip(_COLOURS, dict.fromkeys(row[1] for row in found), strict=False):
-        days = [(day, members) for day, name, members in found if name == tier]
-        figure.add_scatter(
-            x=[d for d, _ in days], y=[m for _, m in days], name=tier, stackgroup="one", line={"color": colour}
-        )
-    return _html(figure, "members")
-
-
-def _liability(books: Books) -> str:
-    figure = go.Figure()
-    found = rows(books, "report_liability_by_day")
-    days = [row[0] for row in found]
-    for colour, name, column in ((_COLOURS[0], "active", 1), (_COLOURS[1], "pending", 2)):
-        figure.add_scatter(x=days, y=[row[column] for row in found], name=name, stackgroup="one", line={"color": colour})
-    return _html(figure, "points")
-
-
-def _orders(books: Books) -> str:
-    found = rows(books, "report_orders_by_week")
-    figure = go.Figure(go.Bar(x=[w for w, _ in found], y=[n for _, n in found], marker_color=_COLOURS[2]))
-    return _html(figure, "orders a week")
-
-
-def _html(figure: go.Figure, unit: str) -> str:
-    figure.update_layout(
-        template="plotly_white",
-        height=380,
-        margin={"l": 70, "r": 20, "t": 10, "b": 40},
-        yaxis={"title": unit, "tickformat": ","},
-        legend={"orientation": "h", "y": -0.15},
-        font={"family": "system-ui, sans-serif", "size": 13},
-        hovermode="x unified",
+def render(books: Books, figures: Mapping[str, str], told: Summary) -> str:
+    """The page; the views must have been entered, which `summary` does."""
+    environment = Environment(
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False})
-    return html
+    environment.filters |= {"words": _words, "number": _number, "share": _share, "day": _day}
+    drawings = [draw(chart) for chart in charts(books, told.origin)]
+    return environment.from_string((HERE / "report.html").read_text(encoding="utf-8")).render(
+        told=told,
+        said=SAID[told.origin],
+        style=(HERE / "report.css").read_text(encoding="utf-8"),
+        script=(HERE / "report.js").read_text(encoding="utf-8"),
+        drawings={drawing.chart.key: drawing for drawing in drawings},
+        colours=COLOURS,
+        tier_colours=dict(zip((row.tier for row in told.tier_members), TIER_COLOURS * 9, strict=False)),
+        campaigns=_records(books, "report_campaigns"),
+        outcomes=("applied", "duplicate", "stale", "refused"),
+        topics=_by_topic(told),
+        figures=figures,
+    )
+
+
+def charts(books: Books, origin: Origin) -> list[Chart]:
+    """The plots of the report; their numbers are those of the views, less what is too small to be seen."""
+    made: Iterable[Callable[[Books, Callable[..., Chart]], Chart]] = (
+        _issued,
+        _taken_back,
+        _tiers,
+        _held,
+        _pending,
+        _orders,
+    )
+    weeks = tuple(week for (week,) in sorted(rows(books, "report_weeks")))
+    return [make(books, partial(_chart, origin, weeks)) for make in made]
+
+
+def _chart(
+    origin: Origin,
+    weeks: tuple[date, ...],
+    key: str,
+    kind: Kind,
+    title: str,
+    said: str,
+    unit: str,
+    series: Iterable[Series],
+) -> Chart:
+    label = "" if origin is Origin.GIVEN else ORIGINS[origin].get(key, origin.value)
+    return Chart(key, kind, title, said, label, unit, weeks, tuple(series))
+
+
+def _issued(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "issued",
+        Kind.BARS,
+        "Points issued",
+        "New points by the week from which they count, and why they were given. "
+        "An order's count from the moment it was placed.",
+        "points a week",
+        _reasons((week, reason, issued) for week, reason, issued, _ in rows(books, "report_points_by_week")),
+    )
+
+
+def _taken_back(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "taken-back",
+        Kind.BARS,
+        "Points taken back",
+        "What returns, cancellations, edits and deletions took away again. The scale is its own.",
+        "points a week",
+        _reasons((week, reason, back) for week, reason, _, back in rows(books, "report_points_by_week")),
+    )
+
+
+def _reasons(found: Iterable[tuple[date, str, int]]) -> list[Series]:
+    """A series a reason, the greatest first; what is too small to be seen is one series, `other`."""
+    by_reason: dict[str, list[int]] = {}
+    for _, reason, points in found:
+        by_reason.setdefault(reason, []).append(points)
+    totals = {reason: sum(points) for reason, points in by_reason.items() if any(points)}
+    least = sum(totals.values()) * SMALL_PER_MILLE // 1000
+    large = sorted((r for r in totals if totals[r] >= least), key=lambda r: (-totals[r], r))
+    small = [by_reason[reason] for reason in totals if reason not in large]
+    series = [Series(_words(r), COLOURS.get(r, "grey"), tuple(by_reason[r])) for r in large]
+    if small:
+        series.append(Series("Other", "grey", tuple(map(sum, zip(*small, strict=True)))))
+    return series
+
+
+def _tiers(books: Books, chart: Callable[..., Chart]) -> Chart:
+    by_tier: dict[str, list[int]] = {}
+    for _, tier, members in rows(books, "report_members_by_week"):
+        by_tier.setdefault(tier, []).append(members)
+    series = [
+        Series(tier, colour, tuple(members))
+        for (tier, members), colour in zip(by_tier.items(), TIER_COLOURS * 9, strict=False)
+    ]
+    return chart(
+        "tiers",
+        Kind.AREAS,
+        "Members by tier",
+        "Enrolled members at the end of each week, by the tier that they were in then.",
+        "members",
+        series,
+    )
+
+
+def _held(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "held",
+        Kind.AREAS,
+        "Liability: the points that members hold",
+        "The running sum of the ledger at the end of each week. Active points can be spent; pending points wait "
+        "until an order can hardly come back.",
+        "points",
+        _columns(books, "report_liability", ("Active", "blue", 1), ("Pending", "amber", 1)),
+    )
+
+
+def _pending(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "pending",
+        Kind.BARS,
+        "Pending points: in and out",
+        "Above the line what orders promised, below it what became active or was taken back before it did.",
+        "points a week",
+        _columns(
+            books,
+            "report_pending",
+            ("Promised", "amber", 1),
+            ("Became active", "blue", -1),
+            ("Taken back", "red", -1),
+        ),
+    )
+
+
+def _orders(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "orders",
+        Kind.BARS,
+        "Orders",
+        "Orders by the week in which they were placed, each counted once.",
+        "orders a week",
+        _columns(books, "report_orders_by_week", ("Orders", "teal", 1)),
+    )
+
+
+def _columns(books: Books, view: str, *wanted: tuple[str, str, int]) -> list[Series]:
+    """A series a column of a view, after its week; a sign of -1 hangs it below the axis."""
+    columns = list(zip(*rows(books, view), strict=True))[1:] or [() for _ in wanted]
+    return [
+        Series(name, colour, tuple(sign * value for value in column))
+        for (name, colour, sign), column in zip(wanted, columns, strict=True)
+    ]
+
+
+def _records(books: Books, view: str) -> list[dict[str, Any]]:
+    found = books.database.execute(f"SELECT * FROM {view}")
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _by_topic(told: Summary) -> dict[str, dict[str, int]]:
+    topics: dict[str, dict[str, int]] = {}
+    for row in told.facts:
+        topics.setdefault(row.topic, {})[row.outcome] = row.records
+    return topics
+
+
+def _words(name: str) -> str:
+    """A name of the ledger as a reader would write it: `TIER_BONUS` is `Tier bonus`."""
+    return name.replace("_", " ").capitalize()
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace("-", "−")
+
+
+def _share(part: int, whole: int) -> str:
+    """A part in per cent, with one decimal; of nothing, a dash."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"

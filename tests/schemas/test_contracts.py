@@ -115,7 +115,9 @@ def test_damage_is_an_invalid_fact_or_a_fact_and_never_anything_else(at: int, by
 
 def test_a_symbol_of_the_future_is_unknown_not_a_crash() -> None:
     schema = json.loads(catalogue.released(catalogue.CLOCK))
-    newer = json.dumps(schema | {"fields": [*schema["fields"], {"name": "more", "type": "long", "default": 0, "doc": "x"}]})
+    newer = json.dumps(
+        schema | {"fields": [*schema["fields"], {"name": "more", "type": "long", "default": 0, "doc": "x"}]}
+    )
     codec = Codec({t: n for n, t in enumerate(catalogue.TOPICS, 1)}, {99: newer}.__getitem__)
 
     assert codec.decode(catalogue.CLOCK, b"\x00\x00\x00\x00\x63" + b"\x02" + b"\x04") == Tick(1)

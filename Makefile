@@ -1,0 +1,62 @@
+# The system's Python makes .venv; everything else comes from requirements.lock, with sums, through the machine's own pip settings.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKED := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+STAMP := .venv/.set-up-$(LOCKED)
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test broker golden demo bench up down status lock clean
+
+help: ## Say what each target does.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
+
+setup: $(STAMP) ## Make .venv as locked, with this project in it; at once when nothing changed.
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "this needs Python 3.11 or 3.12, not %d.%d: run `make PYTHON=python3.11 ...`" % sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r .venv/uv.lock
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.set-up-* && touch $@
+
+check: setup ## Formatting, lint, types, the direction of imports, and that schemas stay compatible.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/loyalty schemas check
+
+test: setup ## Every test, on a real Kafka and registry (started when none is given).
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+broker: setup ## Only the tests that need a real Kafka and registry.
+	$(BIN)/pytest -m broker $(PYTEST_ARGS)
+
+golden: setup ## Write the golden files anew; then read the diff.
+	$(BIN)/pytest tests/golden --golden-rewrite $(PYTEST_ARGS)
+
+demo: setup ## Start the stack, replay a year of real baskets, say what happened, verify it.
+	$(BIN)/loyalty demo
+
+bench: setup ## Measure facts a second and the time from a fact to its points.
+	$(BIN)/loyalty bench
+
+up: setup ## Start Kafka and the schema registry on this machine.
+	$(BIN)/loyalty up
+
+down: setup ## Stop what `make up` started; data stays.
+	$(BIN)/loyalty down
+
+status: setup ## Show what runs.
+	$(BIN)/loyalty status
+
+lock: setup ## Resolve requirements.lock anew from pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
+
+clean: ## Delete what tools left behind; not .venv, and not the stack's data (`loyalty down --wipe`).
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage coverage.xml build dist
+	find pipelines schemas state tests -name __pycache__ -prune -exec rm -rf {} +

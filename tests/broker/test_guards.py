@@ -1,0 +1,149 @@
+"""A worker does not start where it would go wrong in silence, and says what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+import state
+from pipelines.failure import Failure
+from pipelines.runtime import guards
+from pipelines.runtime.settings import settings
+from pipelines.runtime.topic_admin import apply, connect, ensure_topics, make_plan
+from pipelines.worker import run_accounts
+from schemas import catalogue
+from tests.broker.histories import history
+from tests.support.pipeline import PARTITIONS, Pipeline
+from tests.support.programmes import reference
+
+pytestmark = pytest.mark.broker
+
+
+def admin(pipeline: Pipeline) -> AdminClient:
+    return connect(pipeline.cluster.bootstrap_servers)
+
+
+def test_a_changelog_without_offsets_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(history(members=2, orders=1))
+    pipeline.run(session_timeout_ms=6_000)
+    tps = [TopicPartition(pipeline.topic(t), p) for t in catalogue.INPUTS for p in range(PARTITIONS)]
+    group = pipeline.settings().group
+
+    def forget() -> bool:
+        from confluent_kafka import KafkaException
+
+        try:
+            admin(pipeline).delete_consumer_groups([group])[group].result()
+        except KafkaException:
+            return False
+        return True
+
+    from tests.support.pipeline import wait_until
+
+    wait_until(forget, "the group is empty and deleted", 30)
+
+    with pytest.raises(Failure, match="no committed offset") as failure:
+        pipeline.run()
+    assert "LoyaltyStateWithoutOffsets" in failure.value.do
+    assert tps
+
+
+def test_a_gap_in_the_input_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(history(members=2, orders=1))
+    pipeline.run()
+    pipeline.send(history(members=2, orders=6))
+    for p in range(PARTITIONS):
+        place = TopicPartition(pipeline.topic(catalogue.ORDERS), p, -1)
+        admin(pipeline).delete_records([place])[place].result()
+
+    with pytest.raises(Failure, match=r"records are gone") as failure:
+        pipeline.run()
+    assert "LoyaltyInputGap" in failure.value.do
+
+
+def test_missing_topics_are_named(pipeline: Pipeline) -> None:
+    chosen = pipeline.settings().model_copy(update={"topic_prefix": "nowhere-"})
+
+    with pytest.raises(Failure, match="topics are missing: nowhere-commerce.orders.v1"):
+        guards.check_topics(admin(pipeline), chosen)
+
+
+def test_inputs_that_are_not_co_partitioned_are_refused(pipeline: Pipeline) -> None:
+    prefix = pipeline.prefix + "odd-"
+    admin(pipeline).create_topics([NewTopic(prefix + catalogue.ORDERS, 3)])[
+        prefix + catalogue.ORDERS
+    ].result()
+    with pytest.raises(Failure, match="has 3"):
+        ensure_topics(pipeline.cluster.bootstrap_servers, 2, prefix)
+    admin(pipeline).create_topics([NewTopic(prefix + catalogue.RETURNS, 2)])[
+        prefix + catalogue.RETURNS
+    ].result()
+
+    with pytest.raises(Failure, match="not co-partitioned"):
+        guards.check_topics(admin(pipeline), pipeline.settings().model_copy(update={"topic_prefix": prefix}))
+
+
+def test_a_changelog_configured_otherwise_is_refused_and_put_right(pipeline: Pipeline) -> None:
+    entry = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
+    name = pipeline.settings().changelog
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+    admin(pipeline).incremental_alter_configs([resource])[resource].result()
+
+    with pytest.raises(Failure, match="cleanup.policy=delete, not compact"):
+        guards.check_topics(admin(pipeline), pipeline.settings())
+    apply(admin(pipeline), make_plan(admin(pipeline), PARTITIONS, prefix=pipeline.prefix))
+    assert guards.check_topics(admin(pipeline), pipeline.settings()) == PARTITIONS
+    assert make_plan(admin(pipeline), PARTITIONS, prefix=pipeline.prefix).empty
+
+
+def test_no_broker_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.runtime.topic_admin.TIMEOUT_S", 1)
+    chosen = settings(
+        bootstrap_servers="127.0.0.1:1",
+        schema_registry_url="http://127.0.0.1:1",
+        state_dir=tmp_path,
+        replica="w0",
+    )
+
+    with pytest.raises(Failure, match="no Kafka answers at 127.0.0.1:1"):
+        run_accounts(chosen, reference())
+
+
+def test_a_registry_that_is_away_is_said_so(pipeline: Pipeline) -> None:
+    chosen = pipeline.settings().model_copy(update={"schema_registry_url": "http://127.0.0.1:1"})
+
+    with pytest.raises(Failure, match="does not answer"):
+        run_accounts(chosen, reference())
+
+
+def test_state_does_not_lie_in_the_source() -> None:
+    with pytest.raises(Failure, match="lies in the source package `state`"):
+        guards.check_state_dir(Path(state.__file__).parent / "db", 0)
+
+
+def test_a_state_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(Failure, match="cannot be written"):
+        guards.check_state_dir(tmp_path / "file" / "state", 0)
+
+
+def test_a_full_disk_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="MiB are needed"):
+        guards.check_state_dir(tmp_path, 1 << 60)
+
+
+def test_two_workers_do_not_share_a_state_directory(tmp_path: Path) -> None:
+    with guards.lock_state_dir(tmp_path), pytest.raises(Failure, match=f"worker with pid {os.getpid()}"):
+        guards.lock_state_dir(tmp_path)

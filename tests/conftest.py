@@ -1,0 +1,35 @@
+"""A real Kafka and registry for all tests that need them: those given, or a stack of the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from pipelines.local import stack
+from pipelines.local.endpoints import Endpoints
+from schemas.codec import Codec
+from schemas.registry import connect
+from tests.support.pipeline import Pipeline
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Kafka and the registry, up for the whole session. It never skips: without them the tests fail."""
+    home = tmp_path_factory.mktemp("stack")
+    yield stack.up(home)
+    stack.down(home, wipe=True)
+
+
+@pytest.fixture(scope="session")
+def codec(cluster: Endpoints) -> Codec:
+    return connect(cluster.schema_registry_url, register=True)
+
+
+@pytest.fixture
+def pipeline(cluster: Endpoints, codec: Codec, tmp_path: Path) -> Iterator[Pipeline]:
+    """A whole pipeline, topics and group under a prefix of its own."""
+    with Pipeline(cluster, codec, f"test-{token_hex(4)}-", tmp_path) as made:
+        yield made

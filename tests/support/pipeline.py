@@ -1,0 +1,153 @@
+"""A pipeline of a test's own on the real broker: send facts, run workers, read what they committed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from pipelines.audit.digest import ledger_digest
+from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
+from pipelines.domain.facts import Tick
+from pipelines.domain.programme import Programme
+from pipelines.local.endpoints import Endpoints
+from pipelines.runtime.settings import Settings, settings
+from pipelines.runtime.ticks import produce_ticks, tick_producer
+from pipelines.runtime.topic_admin import ensure_topics
+from pipelines.topics import prefixed
+from pipelines.worker import current_lag, run_accounts
+from schemas import catalogue
+from schemas.codec import Codec, topic_of
+from tests.support.programmes import reference
+
+PARTITIONS = 2
+PATIENCE_S = 60.0
+
+
+def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Poll until it holds; the test fails when it does not in time."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {patience_s} s: {what}"
+        time.sleep(0.05)
+
+
+class Pipeline:
+    """Topics, group and state of one test; workers started here end with it."""
+
+    def __init__(self, cluster: Endpoints, codec: Codec, prefix: str, tmp_path: Path) -> None:
+        self.cluster, self.codec, self.prefix, self.tmp_path = cluster, codec, prefix, tmp_path
+        self.workers: list[subprocess.Popen[bytes]] = []
+        ensure_topics(cluster.bootstrap_servers, PARTITIONS, prefix)
+        self.producer = Producer(
+            {"bootstrap.servers": cluster.bootstrap_servers, "partitioner": "murmur2_random"}
+        )
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
+
+    def topic(self, name: str) -> str:
+        return prefixed(self.prefix, name)
+
+    def settings(self, replica: str = "w0", **given: Any) -> Settings:
+        return settings(
+            bootstrap_servers=self.cluster.bootstrap_servers,
+            schema_registry_url=self.cluster.schema_registry_url,
+            state_dir=self.tmp_path / "state" / replica,
+            replica=replica,
+            topic_prefix=self.prefix,
+            **({"commit_interval_ms": 100} | given),
+        )
+
+    def send(self, facts: Iterable[Any]) -> None:
+        """Produce facts and ticks as their sources would."""
+        for fact in facts:
+            if isinstance(fact, Tick):
+                self.producer.flush()
+                ticker = tick_producer(self.cluster.bootstrap_servers)
+                produce_ticks(ticker, self.codec, [fact.at_ms], PARTITIONS, self.prefix)
+            else:
+                self.send_bytes(
+                    topic_of(fact), fact.member_id.encode(), self.codec.encode(fact), fact.recorded_at_ms
+                )
+        assert self.producer.flush(30) == 0
+
+    def send_bytes(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int,
+        headers: list[tuple[str, bytes | None]] | None = None,
+    ) -> None:
+        self.producer.produce(
+            self.topic(topic), key=key, value=value, timestamp=timestamp_ms, headers=headers or []
+        )
+        self.producer.poll(0)
+
+    def run(self, programme: Programme | None = None, replica: str = "w0", **given: Any) -> int:
+        """Run a worker here until all is committed; how many facts it processed."""
+        self.producer.flush()
+        chosen = self.settings(replica, **given)
+        return run_accounts(chosen, programme or reference(), until_caught_up=True).facts
+
+    def start(self, replica: str = "w0", **environment: object) -> subprocess.Popen[bytes]:
+        """Start a worker as a process of its own, with the reference programme."""
+        self.producer.flush()
+        told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
+        given = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,
+            "SCHEMA_REGISTRY_URL": self.cluster.schema_registry_url,
+            "LOYALTY_WORKER_COMMIT_INTERVAL_MS": "100",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "pipelines.cli.main",
+            "run",
+            "accounts",
+            "--topic-prefix",
+            self.prefix,
+        ]
+        command += ["--state-dir", str(self.tmp_path / "state"), "--replica", replica]
+        log = (self.tmp_path / f"{replica}.log").open("ab")
+        worker = subprocess.Popen(command, env=os.environ | given | told, stdout=log, stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def lag(self) -> int:
+        return sum(current_lag(self.settings()).values())
+
+    def wait_until_caught_up(self) -> None:
+        wait_until(lambda: self.lag() == 0, "the workers have caught up")
+
+    def records(self, topic: str) -> list[Record]:
+        """All committed records of a topic."""
+        found: list[Record] = []
+        Topics(self.cluster.bootstrap_servers).read(self.topic(topic), found.extend)
+        return found
+
+    def read(self, topic: str) -> list[dict[str, Any]]:
+        """All committed records of a topic, decoded without the codec."""
+        decoder = Decoder(RegistrySchemas(self.cluster.schema_registry_url))
+        return [decoder.decode(record.value) for record in self.records(topic)]
+
+    def digest(self) -> tuple[int, str]:
+        return ledger_digest(Topics(self.cluster.bootstrap_servers), self.topic(catalogue.LEDGER))
+
+    def entry_ids(self) -> list[str]:
+        return [entry["entry_id"] for entry in self.read(catalogue.LEDGER)]

@@ -1,0 +1,112 @@
+"""The engine's hardening, setting by setting: each of these fails when the setting is taken away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.failure import Failure
+from pipelines.runtime import engine
+from pipelines.runtime.settings import Settings, settings
+
+
+def chosen(tmp_path: Path, **given: Any) -> Settings:
+    return settings(
+        bootstrap_servers="127.0.0.1:1",
+        schema_registry_url="http://127.0.0.1:1",
+        state_dir=tmp_path / "state",
+        replica="w7",
+        **given,
+    )
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> engine.HardenedApplication:
+    return engine.application(chosen(tmp_path))
+
+
+def test_exactly_once_from_the_earliest_offset(app: Any) -> None:
+    config = app.config
+
+    assert config.exactly_once
+    assert config.auto_offset_reset == "earliest"
+    assert config.auto_create_topics is False
+    assert config.auto_recover_from_source_offset_out_of_range is False
+
+
+def test_it_commits_twice_a_second_and_polls_without_waiting(app: Any) -> None:
+    assert app.config.commit_interval == 0.5
+    assert app.config.consumer_poll_timeout == 0.02
+
+
+def test_ids_are_stable_across_restarts(app: Any) -> None:
+    assert app.config.producer_extra_config["transactional.id"] == "loyalty-accounts-v1-w7"
+    assert app.config.producer_extra_config["transaction.timeout.ms"] == 15_000
+    assert app.config.consumer_extra_config["group.instance.id"] == "w7"
+
+
+def test_state_lies_where_it_was_told(app: Any, tmp_path: Path) -> None:
+    assert Path(app.config.state_dir) == tmp_path / "state"
+
+
+def test_losing_the_partitions_aborts_and_exits(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(app._producer, "abort_transaction", lambda timeout: done.append(("abort", timeout)))
+    monkeypatch.setattr(engine.os, "_exit", lambda code: done.append(("exit", code)))
+
+    app._on_lost(None, [])
+
+    assert done == [("abort", engine.ABORT_S), ("exit", engine.EXIT_FENCED)]
+
+
+def test_a_transaction_that_cannot_be_aborted_still_ends_the_worker(
+    app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+
+    def fenced(timeout: float) -> None:
+        raise RuntimeError("fenced")
+
+    monkeypatch.setattr(app._producer, "abort_transaction", fenced)
+    monkeypatch.setattr(engine.os, "_exit", codes.append)
+
+    app._on_lost(None, [])
+
+    assert codes == [engine.EXIT_FENCED]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"commit_interval_ms": 5_000}, "less than or equal to 1000"),
+        ({"session_timeout_ms": 400_000}, "less than or equal to 300000"),
+        (
+            {"session_timeout_ms": 300_000, "max_poll_interval_ms": 10_000},
+            "must not exceed max_poll_interval_ms",
+        ),
+    ],
+)
+def test_times_that_would_break_exactly_once_are_refused(
+    tmp_path: Path, given: dict[str, int], told: str
+) -> None:
+    with pytest.raises(Failure, match=told):
+        chosen(tmp_path, **given)
+
+
+def test_a_setting_that_nobody_knows_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOYALTY_WORKER_COMIT_INTERVAL_MS", "100")
+
+    with pytest.raises(Failure, match="COMIT_INTERVAL_MS") as failure:
+        chosen(tmp_path)
+    assert "LOYALTY_WORKER_COMMIT_INTERVAL_MS" in failure.value.do
+
+
+def test_settings_come_from_the_environment_and_the_command_line_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOYALTY_WORKER_COMMIT_INTERVAL_MS", "100")
+
+    assert chosen(tmp_path).commit_interval_ms == 100
+    assert chosen(tmp_path, commit_interval_ms=200).commit_interval_ms == 200
