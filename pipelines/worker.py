@@ -80,6 +80,9 @@ def _run(app: HardenedApplication) -> None:
         raise Failure(
             message, "start the worker again; what was not committed is processed again", EXIT_FENCED
         ) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import re
 from calendar import monthrange
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -124,7 +125,7 @@ def _milestone(status: str, name: str, at_ms: int | None) -> None:
 
 def _in_order(*milestones: tuple[str, int | None]) -> None:
     known = [(name, at_ms) for name, at_ms in milestones if at_ms is not None]
-    for (before, first), (after, then) in zip(known, known[1:], strict=False):
+    for (before, first), (after, then) in pairwise(known):
         if then < first:
             _refuse("BAD_MILESTONE_ORDER", f"{after} {then} lies before {before} {first}")
 

@@ -80,7 +80,7 @@ class _Fetching:
                 if error.http_status_code == 404:
                     raise LookupError(schema_id) from error
                 last: Exception = error
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  the client lets transport errors of several libraries through
                 last = error
             time.sleep(PAUSE_S * 2**attempt)
         raise _away(self.url, last)

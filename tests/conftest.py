@@ -15,6 +15,10 @@ from schemas.registry import connect
 from tests.support.pipeline import Pipeline
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-rewrite", action="store_true", help="write the golden histories anew")
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Kafka and the registry, up for the whole session. It never skips: without them the tests fail."""

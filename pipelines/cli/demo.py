@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -163,7 +162,7 @@ def _run_workers(
 @contextmanager
 def _quiet_interrupts() -> Iterator[Callable[[], bool]]:
     told: list[Any] = []
-    before = {n: signal.signal(n, lambda *_: told.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.signal(n, lambda *_: told.append(True)) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(told)
     finally:

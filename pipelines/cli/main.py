@@ -13,7 +13,18 @@ from rich.markup import escape
 with warnings.catch_warnings(record=True):  # the registry client's OAuth library warns of its own future
     import confluent_kafka.schema_registry  # noqa: F401
 
-from pipelines.cli import conformance, demo, feed, member, run, schemas, stack, topics, verify
+from pipelines.cli import (
+    bench,
+    conformance,
+    demo,
+    feed,
+    member,
+    run,
+    schemas,
+    stack,
+    topics,
+    verify,
+)
 from pipelines.failure import Failure
 
 app = typer.Typer(
@@ -23,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for commands in (stack, demo, feed, run, verify, member, conformance, topics, schemas):
+for commands in (stack, demo, feed, run, verify, member, conformance, topics, schemas, bench):
     commands.register(app)
 
 

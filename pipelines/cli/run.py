@@ -15,8 +15,8 @@ from pipelines.programme_file import load_programme
 from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import run_clock
 from pipelines.runtime.topic_admin import connect
-from pipelines.worker import current_lag, run_accounts, run_many
 from pipelines.topics import prefixed
+from pipelines.worker import current_lag, run_accounts, run_many
 from schemas import catalogue
 from schemas.registry import connect as connect_registry
 

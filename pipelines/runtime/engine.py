@@ -33,7 +33,7 @@ class HardenedApplication(Application):
         log.error("partitions lost, leaving", partitions=len(topic_partitions), exit_code=EXIT_FENCED)
         try:
             self._producer.abort_transaction(timeout=ABORT_S)
-        except Exception as error:  # the broker has fenced us already: the same end
+        except Exception as error:  # noqa: BLE001  whatever it is, the worker ends
             log.warning("the transaction could not be aborted", error=str(error))
         sys.stderr.flush()
         os._exit(EXIT_FENCED)
