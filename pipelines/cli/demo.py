@@ -17,7 +17,6 @@ from rich.table import Table
 
 from pipelines.audit.books import Books
 from pipelines.audit.digest import ledger_digest
-from pipelines.audit.verification import figures
 from pipelines.cli.feed import SETTLE_DAYS, progress
 from pipelines.cli.options import AsJson, TopicPrefix
 from pipelines.cli.run import worker_settings
@@ -30,6 +29,7 @@ from pipelines.feeds.producer import feed
 from pipelines.local import stack
 from pipelines.local.endpoints import home_dir
 from pipelines.report.report import write_report
+from pipelines.report.summary import print_summary, summary
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import GROUP, PARTITIONS, prefixed
@@ -106,8 +106,10 @@ def demo(
     }
 
     def draw(books: Books) -> None:
-        told = {name: f"{number:,}" for name, number in figures(books).items()}
-        write_report(books, head | told, report)
+        told = summary(books, facts_per_second=fed.facts / seconds if seconds else None, seconds=seconds)
+        write_report(books, head, report, told)
+        if not as_json:
+            print_summary(told, Console(highlight=False))
 
     found_out = audit(place, prefixed(prefix, GROUP), PROGRAMME, False, console, draw)
     done = Demo(
