@@ -13,7 +13,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
@@ -32,6 +31,7 @@ from pipelines.domain.ledger import (
     TierProgress,
 )
 from pipelines.failure import Failure
+from pipelines.runtime.producers import fact_producer
 from pipelines.runtime.settings import settings
 from pipelines.runtime.ticks import produce_ticks, tick_producer
 from pipelines.runtime.topic_admin import connect as connect_admin
@@ -105,9 +105,7 @@ def _run(
 def _send(batch: Sequence[Vector], bootstrap: str, codec: Codec, prefix: str) -> None:
     """By recorded time over all vectors: topics are read together by their heads' timestamps, so that one vector's
     later fact, first in its topic, would otherwise hold back another's earlier one."""
-    producer = Producer(
-        {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True}
-    )
+    producer = fact_producer(bootstrap)
     facts = [_named(fact, vector.name) for vector in batch for fact in (*vector.members, *vector.given)]
     for fact in sorted(facts, key=lambda f: f.recorded_at_ms):
         producer.produce(

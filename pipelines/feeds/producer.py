@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from pipelines.domain.facts import Tick
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
+from pipelines.runtime.producers import fact_producer
 from pipelines.runtime.ticks import KEY
 from pipelines.topics import prefixed
 from schemas import catalogue
@@ -58,17 +59,7 @@ def feed(
 
     What was handed over is delivered even when interrupted; a fact that cannot be delivered is a Failure.
     """
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "partitioner": "murmur2_random",
-            "enable.idempotence": True,
-            "linger.ms": 50,
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": 200_000,
-            "log_level": 2,
-        }
-    )
+    producer = fact_producer(bootstrap)
     fed = Fed()
     failed: list[KafkaError] = []
 

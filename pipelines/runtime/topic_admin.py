@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
@@ -18,6 +19,7 @@ from pipelines.failure import Failure
 from pipelines.topics import Topic, topics
 
 TIMEOUT_S = 30
+POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,7 @@ def make_plan(admin: AdminClient, partitions: int, replication: int | None = Non
 
 
 def _differences(admin: AdminClient, there: list[Topic]) -> list[Setting]:
-    if not there:
-        return []
-    asked = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in there}
-    answers = admin.describe_configs(list(asked.values()), request_timeout=TIMEOUT_S)
-    found = {resource.name: future.result() for resource, future in answers.items()}
+    found = _describe(admin, {topic.name for topic in there})
     return [
         Setting(topic.name, name, found[topic.name][name].value, wanted)
         for topic in there
@@ -88,7 +86,10 @@ def _differences(admin: AdminClient, there: list[Topic]) -> list[Setting]:
 
 
 def apply(admin: AdminClient, plan: Plan) -> None:
-    """Carry the plan out; a partition count is never changed, for it says where each member's state is."""
+    """Carry the plan out, and return when the brokers say so: a change reaches each of them by itself.
+
+    A partition count is never changed, for it says where each member's state is.
+    """
     if plan.wrong_partitions:
         found = ", ".join(f"{name} has {count}" for name, count in plan.wrong_partitions)
         what = f"{plan.partitions} partitions are wanted, but {found}"
@@ -99,6 +100,34 @@ def apply(admin: AdminClient, plan: Plan) -> None:
             future.result()
     if plan.alter:
         _alter(admin, plan.alter)
+    if not plan.empty:
+        _wait_until_told(admin, plan)
+
+
+def _wait_until_told(admin: AdminClient, plan: Plan) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        cluster = admin.list_topics(timeout=TIMEOUT_S).topics
+        known = [topic for topic in plan.create if topic.name in cluster]
+        if len(known) == len(plan.create) and not _pending(admin, plan.alter):
+            return
+        time.sleep(POLL_S)
+    raise Failure(
+        f"the brokers do not show the change after {TIMEOUT_S} s", "run `loyalty topics plan` again"
+    )
+
+
+def _pending(admin: AdminClient, settings: tuple[Setting, ...]) -> bool:
+    found = _describe(admin, {setting.topic for setting in settings})
+    return any(found[setting.topic][setting.name].value != setting.wanted for setting in settings)
+
+
+def _describe(admin: AdminClient, names: set[str]) -> dict[str, dict[str, ConfigEntry]]:
+    if not names:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in sorted(names)]
+    answers = admin.describe_configs(asked, request_timeout=TIMEOUT_S)
+    return {resource.name: future.result() for resource, future in answers.items()}
 
 
 def _alter(admin: AdminClient, settings: tuple[Setting, ...]) -> None:

@@ -96,6 +96,10 @@ def test_a_changelog_configured_otherwise_is_refused_and_put_right(
     name = pipeline.settings().changelog
     resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
     admin.incremental_alter_configs([resource])[resource].result(timeout=15)
+    wait_until(
+        lambda: not make_plan(admin, PARTITIONS, prefix=pipeline.prefix).empty,
+        "the broker knows of the change",
+    )
 
     with pytest.raises(Failure, match="cleanup.policy=delete, not compact"):
         guards.check_topics(admin, pipeline.settings())

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
-
 from pipelines.audit.digest import ledger_digest
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.domain.facts import Tick
 from pipelines.domain.programme import Programme
 from pipelines.local.endpoints import Endpoints
+from pipelines.runtime.producers import fact_producer
 from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import produce_ticks, tick_producer
 from pipelines.runtime.topic_admin import ensure_topics
@@ -46,9 +45,7 @@ class Pipeline:
         self.cluster, self.codec, self.prefix, self.tmp_path = cluster, codec, prefix, tmp_path
         self.workers: list[subprocess.Popen[bytes]] = []
         ensure_topics(cluster.bootstrap_servers, PARTITIONS, prefix)
-        self.producer = Producer(
-            {"bootstrap.servers": cluster.bootstrap_servers, "partitioner": "murmur2_random"}
-        )
+        self.producer = fact_producer(cluster.bootstrap_servers)
 
     def __enter__(self) -> Pipeline:
         return self
