@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 from prometheus_client import start_http_server
 from quixstreams.exceptions import QuixException
 
@@ -112,13 +112,7 @@ def _watch(settings: Settings, stop: Callable[[], Any], done: threading.Event) -
 def current_lag(settings: Settings) -> dict[str, int]:
     """Input records that are not committed yet, by topic."""
     partitions = guards.check_topics(connect(settings.bootstrap_servers), settings)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": settings.group,
-            "enable.auto.commit": False,
-        }
-    )
+    consumer = guards.offsets_reader(settings)
     try:
         return dict(guards.lag(consumer, settings, partitions))
     finally:

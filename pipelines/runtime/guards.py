@@ -31,6 +31,7 @@ _PASSING: Final = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError._WAIT_COORD,
     KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
 }
 RESET: Final = "see runbooks/LoyaltyStateWithoutOffsets.md: state, changelog and offsets are reset together"
 
@@ -115,13 +116,7 @@ def check_offsets(settings: Settings, partitions: int) -> None:
     Without committed offsets the engine would skip the whole changelog and begin with an empty state: every fact
     would count again.
     """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": settings.group,
-            "enable.auto.commit": False,
-        }
-    )
+    consumer = offsets_reader(settings)
     try:
         for partition in range(partitions):
             _check_partition(consumer, settings, partition)
@@ -131,6 +126,22 @@ def check_offsets(settings: Settings, partitions: int) -> None:
         ) from error
     finally:
         consumer.close()
+
+
+def offsets_reader(settings: Settings) -> Consumer:
+    """A consumer that only asks for the group's offsets.
+
+    It reads uncommitted: what a crashed worker left open would else hold the answer back until its transaction
+    times out, and the worker that would abort it could not start.
+    """
+    return Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "group.id": settings.group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_uncommitted",
+        }
+    )
 
 
 def _check_partition(consumer: Consumer, settings: Settings, partition: int) -> None:
