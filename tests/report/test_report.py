@@ -1,0 +1,103 @@
+"""The report: one file, nothing fetched, and its numbers those of the ledger."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from pipelines.audit.books import Books
+from pipelines.domain.ledger import LedgerAccount
+from pipelines.feeds import simulate
+from pipelines.feeds.arrivals import with_ticks
+from pipelines.programme_file import load_programme
+from pipelines.report.report import write_report
+from pipelines.report.summary import Origin, Summary, print_summary, summary
+from tests.audit.entries import enter_facts, enter_history, enter_programme
+from tests.support.facts import DAY_MS, ms
+from tests.support.history import History, play
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[Books, Summary, History]]:
+    arrivals = simulate.facts(3, 30, 200, ms("2026-01-01T00:00:00Z"))
+    facts = [arrival.fact for arrival in with_ticks(arrivals, DAY_MS, 70 * DAY_MS)]
+    history = play(facts, load_programme(Path("reference")))
+    with Books() as books:
+        enter_programme(books)
+        enter_facts(books, facts)
+        enter_history(books, history)
+        yield books, summary(books, facts_per_second=1234.5, seconds=6.0), history
+
+
+class Page(HTMLParser):
+    """What a page says, and all that it would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.fetched: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [v or "" for n, v in attrs if n in ("src", "href") and not (v or "").startswith("#")]
+
+    def handle_data(self, data: str) -> None:
+        self.said.append(data)
+
+
+def test_the_numbers_are_the_ledgers(told: tuple[Books, Summary, History]) -> None:
+    _, found, history = told
+
+    assert found.issued == sum(e.points for e in history.ledger if e.from_account is LedgerAccount.ISSUED)
+    assert found.taken_back == sum(
+        e.points for e in history.ledger if e.to_account is LedgerAccount.CLAWED_BACK
+    )
+    assert found.active == history.total(LedgerAccount.ACTIVE)
+    assert found.pending == history.total(LedgerAccount.PENDING)
+    assert found.ledger_entries == len(history.ledger)
+    assert (found.members, found.origin) == (30, Origin.SIMULATED)
+    assert sum(row.members for row in found.tier_members) == 30
+
+
+def test_the_page_stands_alone_and_says_them(told: tuple[Books, Summary, History], tmp_path: Path) -> None:
+    books, found, _ = told
+
+    text = write_report(books, {"facts": "42", "<b>": "&"}, tmp_path / "deep" / "r.html", found).read_text()
+
+    page = Page(text)
+    said = " ".join(page.said)
+    assert page.fetched == []
+    assert not re.search(r"@import|url\((?!#)|https?://(?!www\.w3\.org)", text)
+    assert f"{found.issued:,}".replace(",", "\N{THIN SPACE}") in said or f"{found.issued:,}" in said
+    assert "<b>" in said and "<b>" not in text
+    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(drawings) == 6
+    for drawing in drawings:
+        ET.fromstring(re.sub(r"&(?!amp|lt|gt|quot|#)\w+;", " ", drawing))
+
+
+def test_the_table_says_them(told: tuple[Books, Summary, History]) -> None:
+    console = Console(record=True, width=120, file=StringIO())
+
+    print_summary(told[1], console)
+
+    text = console.export_text()
+    for word in ("BASE", "Starter", "order", f"{told[1].issued:,}"):
+        assert word in text
+
+
+def test_no_records_make_no_report_fail(tmp_path: Path) -> None:
+    with Books() as books:
+        enter_programme(books)
+        nothing = summary(books)
+        text = write_report(books, {}, tmp_path / "r.html", nothing).read_text()
+
+    assert nothing.issued == 0
+    assert "<svg" in text or "no " in text.lower()
