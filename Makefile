@@ -6,7 +6,7 @@ STAMP := .venv/.set-up-$(LOCKED)
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test broker golden demo bench up down status lock clean
+.PHONY: help setup check test coverage broker golden demo bench up down status lock clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
@@ -30,7 +30,11 @@ check: setup ## Formatting, lint, types, the direction of imports, and that sche
 	$(BIN)/loyalty schemas check
 
 test: setup ## Every test, on a real Kafka and registry (started when none is given).
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
+
+coverage: ## What the last `make test` reached; fails unless domain and processors are at 100 % of branches.
+	$(BIN)/coverage report --skip-covered --sort=cover
+	$(BIN)/coverage report --include='pipelines/domain/*,pipelines/processors/*' --fail-under=100
 
 broker: setup ## Only the tests that need a real Kafka and registry.
 	$(BIN)/pytest -m broker $(PYTEST_ARGS)
