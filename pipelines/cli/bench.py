@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated
@@ -18,10 +20,11 @@ from pipelines.cli.feed import progress
 from pipelines.cli.options import AsJson
 from pipelines.cli.run import worker_settings
 from pipelines.domain.programme import DAY_MS
+from pipelines.failure import Failure
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.feeds.producer import feed
-from pipelines.local.endpoints import endpoints, home_dir
+from pipelines.local.endpoints import Endpoints, endpoints, home_dir
 from pipelines.programme_file import load_programme
 from pipelines.runtime.topic_admin import connect as connect_admin
 from pipelines.runtime.topic_admin import ensure_topics
@@ -63,13 +66,9 @@ def bench(
     found = endpoints()
     prefix = f"bench-{token_hex(3)}-"
     partitions = ensure_topics(found.bootstrap_servers, PARTITIONS, prefix)
-    codec = connect(found.schema_registry_url, register=True)
     state_dir = home_dir() / "bench"
-    with progress("sending facts") as bar:
-        task = bar.add_task("sending facts", total=facts)
-        history = with_ticks(simulate.exactly(seed, members, facts, START_MS), DAY_MS, 70 * DAY_MS)
-        feed(history, found.bootstrap_servers, codec, partitions, prefix, lambda n: bar.advance(task, n))
     try:
+        _in_a_process_of_its_own(_send, found, facts, members, seed, partitions, prefix)
         measured = _measure(prefix, state_dir, members)
     finally:
         _forget(found.bootstrap_servers, prefix, state_dir)
@@ -77,6 +76,23 @@ def bench(
         print(json.dumps(asdict(measured)))
     else:
         _show(measured)
+
+
+def _in_a_process_of_its_own(work: Callable[..., None], *arguments: object) -> None:
+    """So that the memory measured afterwards is the worker's alone."""
+    child = get_context("spawn").Process(target=work, args=arguments)
+    child.start()
+    child.join()
+    if child.exitcode:
+        raise Failure(f"the facts could not be sent (exit code {child.exitcode})", "see what it said above")
+
+
+def _send(found: Endpoints, facts: int, members: int, seed: int, partitions: int, prefix: str) -> None:
+    codec = connect(found.schema_registry_url, register=True)
+    history = with_ticks(simulate.exactly(seed, members, facts, START_MS), DAY_MS, 70 * DAY_MS)
+    with progress("sending facts") as bar:
+        task = bar.add_task("sending facts", total=facts)
+        feed(history, found.bootstrap_servers, codec, partitions, prefix, lambda n: bar.advance(task, n))
 
 
 def _measure(prefix: str, state_dir: Path, members: int) -> Bench:
