@@ -24,10 +24,12 @@ from pipelines.domain.facts import EngagementKind, Verification
 from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
+    Expiry,
     OnceRule,
     Programme,
     ProgrammeVersion,
     Rate,
+    Rounding,
     Stacking,
     ThresholdBonus,
     TierLevel,
@@ -182,6 +184,7 @@ def _version(place: Place) -> ProgrammeVersion:
         "stacking",
         "welcome_points",
         "pending",
+        "expiry",
     )
     found = place.keys(required, ("campaigns", "thresholds", "activities", "once"))
     rates = {currency: _rate(currency, at) for currency, at in found["rates"].mapping().items()}
@@ -202,6 +205,7 @@ def _version(place: Place) -> ProgrammeVersion:
         welcome_points=found["welcome_points"].whole(),
         pending_days=pending["days_from_delivery"].whole(),
         pending_latest_days=pending["days_from_order_at_latest"].whole(),
+        expiry=_expiry(found["expiry"]),
     )
 
 
@@ -228,6 +232,15 @@ def _declared(place: Place, rates: dict[str, Rate]) -> str:
     if currency not in rates:
         place.wrong(f"is {currency!r}, which has no rate", ", ".join(rates))
     return currency
+
+
+def _expiry(place: Place) -> Expiry | None:
+    if isinstance(place.node, ScalarNode):
+        if place.text() != "never":
+            place.wrong(f"is {place.text()!r}", "never, or {months: 12, end_of: month}")
+        return None
+    found = place.keys(("months", "end_of"))
+    return Expiry(found["months"].whole(1), found["end_of"].one_of(Rounding))
 
 
 def _tiers(place: Place) -> Iterator[TierLevel]:

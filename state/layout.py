@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from pipelines.domain.account import Account, Activation, Membership, ParkedUntil
+from pipelines.domain.account import Account, Membership, ParkedUntil
 from pipelines.domain.engagements import EngagementRecord, EngagementRef
+from pipelines.domain.lots import Activation, Calendar, Lot
 from pipelines.domain.orders import OrderRecord
 from pipelines.domain.standing import Standing, TierSpan
 from pipelines.failure import Failure
@@ -24,6 +25,7 @@ ACCOUNT: Final = b"a"
 ORDER: Final = b"o"
 ENGAGEMENT: Final = b"e"
 GROUP: Final = b"g"
+LOT: Final = b"l"
 PARKED: Final = b"p"
 
 _Account = tuple[
@@ -35,10 +37,9 @@ _Account = tuple[
     int,
     int,
     int,
-    int,
     Membership | None,
     tuple[int, int, list[tuple[int, int]], tuple[int, str, int], list[TierSpan]],
-    dict[str, Activation],
+    tuple[dict[str, Activation], list[tuple[int, int]]],
     dict[str, ParkedUntil],
 ]
 
@@ -46,6 +47,7 @@ _encoder = msgspec.msgpack.Encoder()
 _account = msgspec.msgpack.Decoder(_Account)
 _order = msgspec.msgpack.Decoder(OrderRecord)
 _ref = msgspec.msgpack.Decoder(EngagementRef)
+_lot = msgspec.msgpack.Decoder(Lot)
 _group = msgspec.msgpack.Decoder(list[EngagementRecord])
 
 
@@ -76,22 +78,21 @@ def account_bytes(account: Account) -> bytes:
             account.reserved,
             account.debt,
             account.lifetime,
-            account.welcomed,
             account.membership,
             (standing.tier, standing.points, list(standing.days.items()), standing.frontier, standing.spans),
-            account.activations,
+            (account.calendar.activations, list(account.calendar.expiries.items())),
             account.parked,
         )
     )
 
 
 def account_of(value: bytes) -> Account:
-    *totals, membership, standing, activations, parked = _account.decode(_body(value))
+    *totals, membership, standing, (activations, expiries), parked = _account.decode(_body(value))
     tier, points, days, frontier, spans = standing
     account = Account(*totals)
     account.membership = membership
     account.standing = Standing(tier, points, dict(days), frontier, spans)
-    account.activations = activations
+    account.calendar = Calendar(activations, dict(expiries))
     account.parked = parked
     return account
 
@@ -102,6 +103,14 @@ def order_bytes(record: OrderRecord) -> bytes:
 
 def order_of(value: bytes) -> OrderRecord:
     return _order.decode(_body(value))
+
+
+def lot_bytes(lot: Lot) -> bytes:
+    return _PREFIX + _encoder.encode(lot)
+
+
+def lot_of(value: bytes) -> Lot:
+    return _lot.decode(_body(value))
 
 
 def ref_bytes(ref: EngagementRef) -> bytes:

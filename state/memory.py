@@ -33,5 +33,5 @@ class MemoryStore:
     def unschedule(self, at_ms: int, member_id: str) -> None:
         self.timers.discard((at_ms, member_id))
 
-    def due(self, until_ms: int) -> Iterator[tuple[int, str]]:
-        return iter(sorted(timer for timer in self.timers if timer[0] <= until_ms))
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
+        return sorted(timer for timer in self.timers if timer[0] <= until_ms)[:limit]

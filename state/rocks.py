@@ -10,6 +10,7 @@ a `|` (the border sees to it), and instants are never negative.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from state.layout import checked
@@ -50,21 +51,25 @@ class RocksStore:
     def unschedule(self, at_ms: int, member_id: str) -> None:
         self._transaction.delete(_instant(at_ms) + member_id.encode(), _TIMERS)
 
-    def due(self, until_ms: int) -> Iterator[tuple[int, str]]:
-        limit = _TIMERS + b"|" + _instant(until_ms + 1)
-        found = self._range(_TIMERS, _TIMERS + b"|", limit)
-        return iter([(int.from_bytes(key[:8], "big"), key[8:].decode()) for key, _ in found])
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
+        upper = _TIMERS + b"|" + _instant(until_ms + 1)
+        found = self._range(_TIMERS, _TIMERS + b"|", upper, limit)
+        return [(int.from_bytes(key[:8], "big"), key[8:].decode()) for key, _ in found]
 
-    def _range(self, prefix: bytes, lower: bytes, upper: bytes) -> list[tuple[bytes, bytes]]:
-        """Keys (less the prefix) and values in [lower, upper), what is staged taken into account."""
+    def _range(
+        self, prefix: bytes, lower: bytes, upper: bytes, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """The first keys (less the prefix) and values in [lower, upper), what is staged taken into account."""
         staged = self._transaction._update_cache
-        found = dict(self._partition.iter_items(lower, upper, cf_name=_CF))
+        deleted = staged.get_deletes(_CF)
+        stored = self._partition.iter_items(lower, upper, cf_name=_CF)
+        found = dict(islice(stored, None if limit is None else limit + len(deleted)))
         for key, value in staged.get_updates(_CF).get(prefix, {}).items():
             if lower <= key < upper:
                 found[key] = value
-        for key in staged.get_deletes(_CF):
+        for key in deleted:
             found.pop(key, None)
-        return sorted((key[len(prefix) + 1 :], value) for key, value in found.items())
+        return sorted((key[len(prefix) + 1 :], value) for key, value in found.items())[:limit]
 
 
 def _prefix(kind: bytes, member_id: str) -> bytes:

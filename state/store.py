@@ -37,6 +37,6 @@ class Store(Protocol):
         """Take that back."""
         ...
 
-    def due(self, until_ms: int) -> Iterator[tuple[int, str]]:
-        """Every (instant, member) scheduled at or before `until_ms`, earliest first, then by member."""
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
+        """The first `limit` (instant, member) scheduled at or before `until_ms`, earliest first, then by member."""
         ...

@@ -31,6 +31,7 @@ def test_the_reference_file_is_the_reference_programme() -> None:
     assert version.once == same.once
     assert dict(version.rates) == dict(same.rates)
     assert version.pending_days == same.pending_days
+    assert version.expiry == same.expiry
 
 
 def test_the_demo_comes_along() -> None:
@@ -47,6 +48,8 @@ def test_fractions_are_exact(text: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "found", "allowed"),
     [
+        ("end_of: month", "end_of: year", "is 'year'", "day, month"),
+        ("{months: 12, end_of: month}", "soon", "is 'soon'", "never, or"),
         ("window_months: 12", "window_month: 12", "did you mean 'window_months'", "stacking"),
         ("    welcome_points: 50", "", "has no 'welcome_points'", "'welcome_points'"),
         ("threshold: 500", "threshold: 0", "tiers[1].threshold is 0", "more than 0"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Entry = Mapping[str, Any]
 _GRANTS = frozenset({"BASE", "TIER_BONUS", "CAMPAIGN", "THRESHOLD"})
@@ -22,6 +24,34 @@ def _problems(entry: Entry, derivation: Entry) -> Iterator[str]:
         yield f"takes {points} back, the derivation {before - target}"
     if derivation["formula"].startswith("order:"):
         yield from _order_problems(entry, derivation)
+    if derivation["formula"].startswith("timing:"):
+        yield from _timing_problems(entry, derivation)
+
+
+def _timing_problems(entry: Entry, derivation: Entry) -> Iterator[str]:
+    """Points become active, and cease, when their instants say, and the second follows from the first."""
+    inputs = {given["name"]: given["value"] for given in derivation["inputs"]}
+    if entry["to_account"] == "ACTIVE" and entry["effective_at"] < inputs["active_from_ms"]:
+        yield f"is active from {entry['effective_at']}, before {inputs['active_from_ms']}"
+    if "expires_at_ms" not in inputs:
+        return
+    _, end_of, zone = derivation["formula"].split(":")
+    expires = _lives_until(inputs["active_from_ms"], inputs["expiry_months"], end_of, ZoneInfo(zone))
+    if expires != inputs["expires_at_ms"]:
+        yield f"expires at {inputs['expires_at_ms']}, by its months at {expires}"
+    if entry["to_account"] == "EXPIRED" and entry["effective_at"] < expires:
+        yield f"expired at {entry['effective_at']}, before {expires}"
+
+
+def _lives_until(active_from_ms: int, months: int, end_of: str, zone: ZoneInfo) -> int:
+    """Counted in whole months from the first of the month; a day that the month lacks is its last."""
+    began = datetime.fromtimestamp(active_from_ms / 1000, zone)
+    ordinal = began.year * 12 + began.month - 1 + months
+    following = date((ordinal + 1) // 12, (ordinal + 1) % 12 + 1, 1)
+    gone = following
+    if end_of == "day":
+        gone = min(date(ordinal // 12, ordinal % 12 + 1, 1) + timedelta(days=began.day), following)
+    return round(datetime(gone.year, gone.month, gone.day, tzinfo=zone).timestamp() * 1000)
 
 
 def _order_problems(entry: Entry, derivation: Entry) -> Iterator[str]:

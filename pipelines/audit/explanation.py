@@ -57,15 +57,31 @@ def _derived(entry: Entry, derivation: Entry) -> Iterator[str]:
         yield from _of_engagement(entry, inputs)
     elif formula == "welcome":
         yield f"The programme welcomed a new member with {points(inputs['welcome_points'])} then."
-    elif formula == "activation":
-        at = instant(inputs["active_at_ms"])
-        if entry["to_account"] == "ACTIVE":
-            yield f"The lot's pending points became active at {at}, the instant that its order sets."
-        else:
-            yield f"The order changed, and with it the instant: its points are pending again, until {at}."
+    elif formula.startswith("timing:"):
+        yield from _of_timing(entry, formula, inputs)
     else:
         told = ", ".join(f"{name} {value:,}" for name, value in inputs.items())
         yield f"Formula {formula}: {told or 'no inputs'}."
+
+
+def _of_timing(entry: Entry, formula: str, inputs: Mapping[str, int]) -> Iterator[str]:
+    ways = entry["from_account"], entry["to_account"]
+    begins = instant(inputs["active_from_ms"])
+    if ways == ("PENDING", "ACTIVE"):
+        yield f"The lot's pending points are active from {begins} on, the instant that its source sets."
+    elif ways == ("ACTIVE", "PENDING"):
+        yield f"The facts changed, and with them the instants: these points are pending again; active from {begins}."
+    if inputs["held"]:
+        yield f"A return that was requested before then holds {points(inputs['held'])} until it is settled."
+    if "expires_at_ms" not in inputs:
+        return
+    _, end_of, zone = formula.split(":")
+    ends = instant(inputs["expires_at_ms"])
+    lives = f"{inputs['expiry_months']} months after that, to the end of the {end_of} in {zone}: until {ends}"
+    if ways == ("ACTIVE", "EXPIRED"):
+        yield f"Active from {begins} on, the lot lived {lives}."
+    elif ways == ("EXPIRED", "ACTIVE"):
+        yield f"The facts changed, and with them the instants: the lot lives {lives}, and is active again."
 
 
 def _of_order(entry: Entry, derivation: Entry, inputs: Mapping[str, int]) -> Iterator[str]:

@@ -56,7 +56,8 @@ def rules(given: Given) -> dict[str, list[Row]]:
 def _version(version: Given, from_ms: int, to_ms: int) -> dict[str, list[Row]]:
     tiers, campaigns = version["tiers"], version.get("campaigns") or []
     scale = lcm(*(_fraction(one["bonus"]).denominator for one in [*tiers, *campaigns]))
-    pending = version["pending"]
+    pending, expiry = version["pending"], version["expiry"]
+    lapses = expiry if isinstance(expiry, Mapping) else {}
     return {
         "version": [
             {
@@ -70,6 +71,8 @@ def _version(version: Given, from_ms: int, to_ms: int) -> dict[str, list[Row]]:
                 "welcome_points": int(version.get("welcome_points") or 0),
                 "pending_ms": int(pending["days_from_delivery"]) * DAY_MS,
                 "pending_latest_ms": int(pending["days_from_order_at_latest"]) * DAY_MS,
+                "expiry_months": int(lapses["months"]) if lapses else None,
+                "expiry_of_month": lapses.get("end_of") == "month",
             }
         ],
         "rate": [

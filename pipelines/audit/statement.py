@@ -21,6 +21,7 @@ class Lot(NamedTuple):
     taken_back: int
     pending: int
     active: int
+    expired: int
 
 
 class Statement(NamedTuple):
@@ -79,6 +80,7 @@ def lots(entries: Iterable[Entry]) -> tuple[Lot, ...]:
             accounts.get("CLAWED_BACK", 0),
             accounts.get("PENDING", 0),
             accounts.get("ACTIVE", 0),
+            accounts.get("EXPIRED", 0),
         )
         for lot_id, accounts in sums.items()
     )

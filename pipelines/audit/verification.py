@@ -101,6 +101,7 @@ FIGURES = {
     "points recomputed": "SELECT coalesce(sum(held), 0) FROM expected_lot",
     "points pending": "SELECT coalesce(sum(pending), 0) FROM ledger_lot",
     "points active": "SELECT coalesce(sum(active), 0) FROM ledger_lot",
+    "points expired": "SELECT coalesce(sum(expired), 0) FROM ledger_lot",
 }
 
 

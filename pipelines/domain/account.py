@@ -18,6 +18,7 @@ from pipelines.domain.ledger import (
     Reason,
     TierProgress,
 )
+from pipelines.domain.lots import Book, Calendar
 from pipelines.domain.programme import Programme, ProgrammeVersion
 from pipelines.domain.standing import Standing
 
@@ -50,13 +51,6 @@ def membership(member: Member) -> Membership:
     )
 
 
-class Activation(NamedTuple):
-    """`points` of an order that become active at `at_ms`."""
-
-    at_ms: int
-    points: int
-
-
 class ParkedUntil(NamedTuple):
     """A return waits for its order until `at_ms`."""
 
@@ -79,10 +73,9 @@ class Account:
     reserved: int = 0
     debt: int = 0
     lifetime: int = 0
-    welcomed: int = 0
     membership: Membership | None = None
     standing: Standing = field(default_factory=Standing)
-    activations: dict[str, Activation] = field(default_factory=dict)
+    calendar: Calendar = field(default_factory=Calendar)
     parked: dict[str, ParkedUntil] = field(default_factory=dict)
 
     @property
@@ -95,13 +88,16 @@ class Account:
 
     def next_due_ms(self) -> int | None:
         """The earliest instant at which something happens by itself."""
-        instants = [a.at_ms for a in self.activations.values()] + [p.at_ms for p in self.parked.values()]
-        return min(instants, default=None)
+        waiting = [a.at_ms for a in self.calendar.activations.values()]
+        return min(
+            [*waiting, *self.calendar.expiries, *(p.at_ms for p in self.parked.values())], default=None
+        )
 
     def balance(self) -> Balance:
         """The account's totals as of its now."""
-        upcoming = min((a.at_ms for a in self.activations.values() if a.points), default=None)
-        points = sum(a.points for a in self.activations.values() if a.at_ms == upcoming)
+        waiting = self.calendar.activations.values()
+        upcoming = min((a.at_ms for a in waiting), default=None)
+        expiry = min(self.calendar.expiries, default=None)
         return Balance(
             self.member_id,
             self.market,
@@ -113,9 +109,9 @@ class Account:
             self.debt,
             self.lifetime,
             upcoming,
-            points,
-            None,
-            0,
+            sum(a.points for a in waiting if a.at_ms == upcoming),
+            expiry,
+            0 if expiry is None else self.calendar.expiries[expiry],
         )
 
     def progress(self, programme: Programme) -> TierProgress | None:
@@ -162,10 +158,11 @@ class Cause(NamedTuple):
 
 @dataclass(slots=True)
 class Journal:
-    """Writes a member's ledger entries; each move changes the account's totals with it."""
+    """Writes a member's ledger entries; each move changes the lot and the account's totals with it."""
 
     account: Account
     programme: Programme
+    book: Book
     entries: list[LedgerEntry] = field(default_factory=list)
 
     def move(
@@ -178,22 +175,23 @@ class Journal:
         reason: Reason,
         effective_at_ms: int,
         rule_id: str,
-        rated_at_ms: int,
-        tier: int,
         derivation: Derivation,
         part: str = "",
     ) -> None:
         """Move `points` (> 0) of a lot; `part` tells two moves of the same reason apart.
 
-        `rated_at_ms` is the instant whose programme version and tier made the points.
+        The programme version and the tier told are those that made the lot's points.
         """
         assert points > 0, points
         account = self.account
+        lot = self.book.lot(lot_id)
+        self.book.put(lot.moved(source, -points).moved(target, points), account.now_ms)
         account.sequence += 1
         self._book(source, -points)
         self._book(target, points)
         transaction = f"{account.member_id}/{cause.name}"
-        version = self.programme.at(rated_at_ms)
+        version = self.programme.at(lot.earned_at_ms)
+        tier = account.standing.tier_at(lot.earned_at_ms) if lot.tier is None else lot.tier
         self.entries.append(
             LedgerEntry(
                 f"{transaction}/{reason.value}{part and ':' + part}/{lot_id}/{source.value}",
@@ -226,6 +224,7 @@ class Journal:
         elif side is LedgerAccount.PENDING:
             account.pending += points
             assert account.pending >= 0, account
-        else:
-            assert side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK), side
+        elif side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK):
             account.lifetime -= points
+        else:
+            assert side is LedgerAccount.EXPIRED, side

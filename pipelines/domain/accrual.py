@@ -1,20 +1,23 @@
 """The delta law: each change of what is known moves the ledger by `target - already granted`, and no more.
 
-An order's lot is pending until its day and active from then on; everything else is active at once.
+An order's points are pending until their day; everything else is active at once. What is active ends with its months.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 
-from pipelines.domain.account import Account, Activation, Cause, Journal
+from pipelines.domain.account import Account, Cause, Journal
+from pipelines.domain.calendar import expires_ms, local_day
 from pipelines.domain.engagements import Earned, EngagementRecord, earned_in_group, taken_back_for
 from pipelines.domain.ledger import Derivation, LedgerAccount, Reason, Term, TierChange, TierChanged
+from pipelines.domain.lots import Lot
 from pipelines.domain.orders import (
     EARNING,
     OrderRecord,
     Step,
     active_from_ms,
+    holds,
     kept_minor,
     qualifying_steps,
     refunds,
@@ -22,9 +25,10 @@ from pipelines.domain.orders import (
 )
 from pipelines.domain.programme import Programme
 from pipelines.domain.rating import Rated, derived_lines
-from pipelines.domain.standing import Position, Standing, TierSpan, local_day
+from pipelines.domain.standing import Position, Standing, TierSpan
 
 NOTHING = Rated(0, (), ())
+WELCOME = "welcome"
 
 
 def enrolled_by(account: Account, at_ms: int) -> bool:
@@ -90,14 +94,17 @@ def _take(
 
 def settle_order(
     record: OrderRecord, journal: Journal, cause: Cause, reason: Reason, effective_at_ms: int
-) -> OrderRecord:
+) -> None:
     """Move the ledger from what the order was granted to what it is worth; `reason` names a change of a grant."""
     rated = _worth_now(record, journal)
-    if rated.total > record.granted == 0:
-        record = _grant(record, rated, journal, cause)
-    elif rated.total != record.granted:
-        record = _correct(record, rated, journal, cause, reason, effective_at_ms)
-    return time_order(record, journal, cause)
+    granted = journal.book.lot(record.lot_id).granted
+    if granted or rated.total:
+        _earned(journal, record.lot_id, record.placed_at_ms, record.tier)
+    if rated.total > granted == 0:
+        _grant(record, rated, journal, cause)
+    elif rated.total != granted:
+        _correct(record, rated, granted, journal, cause, reason, effective_at_ms)
+    time_order(record, journal, cause, effective_at_ms)
 
 
 def _worth_now(record: OrderRecord, journal: Journal) -> Rated:
@@ -106,11 +113,10 @@ def _worth_now(record: OrderRecord, journal: Journal) -> Rated:
     return worth(record, kept_minor(record.lines, refunds(record)), record.tier, journal.programme)
 
 
-def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) -> OrderRecord:
+def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) -> None:
     """One entry a component, when the order is first worth something; all points begin as pending."""
     for term in rated.terms:
         if term.points:
-            part = term.rule_id if term.reason in (Reason.CAMPAIGN, Reason.THRESHOLD) else ""
             journal.move(
                 cause,
                 record.lot_id,
@@ -120,54 +126,73 @@ def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) ->
                 term.reason,
                 record.placed_at_ms,
                 term.rule_id,
-                record.placed_at_ms,
-                record.tier,
-                _order_derivation(record, rated, term, journal.programme),
-                part,
+                _order_derivation(record, rated, term, 0, journal.programme),
+                term.rule_id if term.reason in (Reason.CAMPAIGN, Reason.THRESHOLD) else "",
             )
-    return record._replace(pending=record.pending + rated.total, granted=rated.total)
+
+
+def _earned(journal: Journal, lot_id: str, at_ms: int, tier: int | None = None) -> Lot:
+    """The lot, with the instant and the tier that its points are of."""
+    lot = journal.book.lot(lot_id)._replace(earned_at_ms=at_ms, tier=tier)
+    journal.book.put(lot, journal.account.now_ms)
+    return lot
 
 
 def _correct(
     record: OrderRecord,
     rated: Rated,
+    granted: int,
     journal: Journal,
     cause: Cause,
     reason: Reason,
     effective_at_ms: int,
-) -> OrderRecord:
-    """Add what is missing, or take back what is too much: pending points first, then active ones."""
-    derivation = _order_derivation(record, rated, rated.terms[0] if rated.terms else None, journal.programme)
-    missing, owed = max(0, rated.total - record.granted), max(0, record.granted - rated.total)
-    from_pending = min(owed, record.pending)
-    for source, target, points in (
-        (LedgerAccount.ISSUED, LedgerAccount.PENDING, missing),
-        (LedgerAccount.PENDING, LedgerAccount.CLAWED_BACK, from_pending),
-        (LedgerAccount.ACTIVE, LedgerAccount.CLAWED_BACK, owed - from_pending),
+) -> None:
+    """Add what is missing, or take back what is too much."""
+    term = rated.terms[0] if rated.terms else None
+    derivation = _order_derivation(record, rated, term, granted, journal.programme)
+    if rated.total > granted:
+        journal.move(
+            cause,
+            record.lot_id,
+            rated.total - granted,
+            LedgerAccount.ISSUED,
+            LedgerAccount.PENDING,
+            reason,
+            effective_at_ms,
+            "order",
+            derivation,
+        )
+    else:
+        owed = granted - rated.total
+        _take_back(record.lot_id, owed, journal, cause, reason, effective_at_ms, "order", derivation)
+
+
+def _take_back(
+    lot_id: str,
+    owed: int,
+    journal: Journal,
+    cause: Cause,
+    reason: Reason,
+    effective_at_ms: int,
+    rule_id: str,
+    derivation: Derivation,
+) -> None:
+    """Pending points go first, then active ones; of those expired already only the name changes."""
+    lot = journal.book.lot(lot_id)
+    for source, there in (
+        (LedgerAccount.PENDING, lot.pending),
+        (LedgerAccount.ACTIVE, lot.active),
+        (LedgerAccount.EXPIRED, lot.expired),
     ):
-        if points:
-            journal.move(
-                cause,
-                record.lot_id,
-                points,
-                source,
-                target,
-                reason,
-                effective_at_ms,
-                "order",
-                record.placed_at_ms,
-                record.tier,
-                derivation,
-            )
-    return record._replace(
-        granted=rated.total,
-        pending=record.pending + missing - from_pending,
-        active=record.active - (owed - from_pending),
-    )
+        if points := min(owed, there):
+            target = LedgerAccount.CLAWED_BACK
+            journal.move(cause, lot_id, points, source, target, reason, effective_at_ms, rule_id, derivation)
+            owed -= points
+    assert not owed, (lot, owed)
 
 
 def _order_derivation(
-    record: OrderRecord, rated: Rated, term: Term | None, programme: Programme
+    record: OrderRecord, rated: Rated, term: Term | None, granted: int, programme: Programme
 ) -> Derivation:
     version = programme.at(record.placed_at_ms)
     kept = kept_minor(record.lines, refunds(record))
@@ -181,141 +206,165 @@ def _order_derivation(
         ),
         () if term is None else derived_lines(record.lines, kept, term, version),
         rated.terms,
-        record.granted,
+        granted,
         rated.total,
         rated.why_not,
     )
 
 
-def time_order(record: OrderRecord, journal: Journal, cause: Cause) -> OrderRecord:
-    """See to it that the points are active from their instant on, and pending before it."""
-    account = journal.account
-    account.activations.pop(record.order_id, None)
-    if not record.granted:
-        return record
-    at_ms = active_from_ms(record, journal.programme.at(record.placed_at_ms))
-    if at_ms > account.now_ms:
-        if record.active:
-            record = _postpone(record, journal, cause, at_ms)
-        account.activations[record.order_id] = Activation(at_ms, record.pending)
-    elif record.pending:
-        record = _activate(record, journal, cause, at_ms)
-    return record
+def time_order(record: OrderRecord, journal: Journal, cause: Cause, effective_at_ms: int) -> None:
+    """See to it that the order's points are where its instants, and its open returns, say."""
+    lot = journal.book.lot(record.lot_id)
+    if not lot.granted:
+        return
+    active_from = active_from_ms(record, journal.programme.at(record.placed_at_ms))
+    held = max(0, lot.granted - _worth_without_held(record, active_from, journal))
+    released_ms = effective_at_ms if held < lot.held else active_from
+    _time(lot, active_from, held, released_ms, journal, cause)
 
 
-def _postpone(record: OrderRecord, journal: Journal, cause: Cause, at_ms: int) -> OrderRecord:
-    """Active points wait again: what is known now says that their instant is yet to come."""
-    ways = LedgerAccount.ACTIVE, LedgerAccount.PENDING, Reason.EDIT
-    _shift(record, record.active, ways, journal, cause, cause.recorded_at_ms, at_ms)
-    return record._replace(pending=record.pending + record.active, active=0)
+def _worth_without_held(record: OrderRecord, active_from: int, journal: Journal) -> int:
+    holding = holds(record, active_from)
+    if not holding:
+        return journal.book.lot(record.lot_id).granted
+    kept = kept_minor(record.lines, [*refunds(record), *holding])
+    return worth(record, kept, record.tier, journal.programme).total
 
 
-def _activate(record: OrderRecord, journal: Journal, cause: Cause, at_ms: int) -> OrderRecord:
-    ways = LedgerAccount.PENDING, LedgerAccount.ACTIVE, Reason.ACTIVATION
-    _shift(record, record.pending, ways, journal, cause, at_ms, at_ms)
-    return record._replace(pending=0, active=record.active + record.pending)
+def _time(lot: Lot, active_from: int, held: int, released_ms: int, journal: Journal, cause: Cause) -> None:
+    """Move a lot's points to where they belong now: what was held until `released_ms` is active from then on."""
+    version = journal.programme.at(lot.earned_at_ms)
+    expires = None if version.expiry is None else expires_ms(active_from, version.expiry, version.zone)
+    now_ms = journal.account.now_ms
+    lot = lot._replace(active_from_ms=active_from, expires_at_ms=expires, held=held)
+    journal.book.put(lot, now_ms)
+    waits = lot.granted if now_ms < active_from else held
+    gone = 0 if expires is None or now_ms < expires else lot.granted - waits
+    told_ms = cause.recorded_at_ms
+    _shift(lot, LedgerAccount.EXPIRED, LedgerAccount.ACTIVE, lot.expired - gone, told_ms, journal, cause)
+    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.PENDING, waits - lot.pending, told_ms, journal, cause)
+    begins_ms = max(active_from, released_ms)
+    _shift(lot, LedgerAccount.PENDING, LedgerAccount.ACTIVE, lot.pending - waits, begins_ms, journal, cause)
+    ends_ms = max(expires or 0, begins_ms)
+    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.EXPIRED, gone - lot.expired, ends_ms, journal, cause)
+
+
+_TIMED = {
+    (LedgerAccount.PENDING, LedgerAccount.ACTIVE): (Reason.ACTIVATION, "pending"),
+    (LedgerAccount.ACTIVE, LedgerAccount.EXPIRED): (Reason.EXPIRY, "expiry"),
+    (LedgerAccount.ACTIVE, LedgerAccount.PENDING): (Reason.EDIT, "pending"),
+    (LedgerAccount.EXPIRED, LedgerAccount.ACTIVE): (Reason.EDIT, "expiry"),
+}
 
 
 def _shift(
-    record: OrderRecord,
+    lot: Lot,
+    source: LedgerAccount,
+    target: LedgerAccount,
     points: int,
-    ways: tuple[LedgerAccount, LedgerAccount, Reason],
+    effective_at_ms: int,
     journal: Journal,
     cause: Cause,
-    effective_at_ms: int,
-    active_at_ms: int,
 ) -> None:
-    journal.move(
-        cause,
-        record.lot_id,
-        points,
-        *ways,
-        effective_at_ms,
-        "pending",
-        record.placed_at_ms,
-        record.tier,
-        Derivation("activation", (("active_at_ms", active_at_ms),), (), (), points, points, ()),
-    )
+    """Move points of a lot for no other reason than the time it is; nothing when there are none to move."""
+    if points <= 0:
+        return
+    reason, rule_id = _TIMED[source, target]
+    version = journal.programme.at(lot.earned_at_ms)
+    inputs = [("active_from_ms", lot.active_from_ms), ("held", lot.held)]
+    if lot.expires_at_ms is not None and version.expiry is not None:
+        inputs += [("expires_at_ms", lot.expires_at_ms), ("expiry_months", version.expiry.months)]
+    ends = "never" if version.expiry is None else f"{version.expiry.end_of.value}:{version.zone}"
+    derivation = Derivation(f"timing:{ends}", tuple(inputs), (), (), lot.granted, lot.granted, ())
+    journal.move(cause, lot.lot_id, points, source, target, reason, effective_at_ms, rule_id, derivation)
 
 
-def activate(record: OrderRecord, journal: Journal) -> OrderRecord:
-    """The order's pending points become active, at the instant that its timer says.
+def activate(lot_id: str, journal: Journal) -> None:
+    """The lot's points become active, at the instant that its timer says.
 
     A timer fires once an instant, for now only grows: hence the cause's name is unique.
     """
-    due = journal.account.activations.pop(record.order_id)
-    assert due.points == record.pending, (due, record)
-    known = f"order:{record.order_id}@{record.version}"
-    cause = Cause(f"activation:{record.lot_id}@{due.at_ms}", due.at_ms, (known,))
-    return _activate(record, journal, cause, due.at_ms)
+    lot = journal.book.lot(lot_id)
+    due = journal.account.calendar.activations[lot_id]
+    assert due == (lot.active_from_ms, lot.pending - lot.held), (due, lot)
+    cause = Cause(f"activation:{lot_id}@{due.at_ms}", due.at_ms, (lot_id,))
+    _shift(lot, LedgerAccount.PENDING, LedgerAccount.ACTIVE, due.points, due.at_ms, journal, cause)
+
+
+def expire(lot_id: str, at_ms: int, journal: Journal) -> None:
+    """The lot's active points cease, at that instant."""
+    lot = journal.book.lot(lot_id)
+    cause = Cause(f"expiry:{lot_id}@{at_ms}", at_ms, (lot_id,))
+    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.EXPIRED, lot.active, at_ms, journal, cause)
 
 
 def settle_group(
     group: list[EngagementRecord], journal: Journal, cause: Cause, changed_id: str | None
-) -> list[EngagementRecord]:
+) -> None:
     """Move the ledger to what the engagements of a group are worth together.
 
     Takes back before it gives, so that a cap is never exceeded in between.
     """
-    earned = list(earned_in_group(group, journal.account.enrolled_at_ms, journal.programme))
-    for one in sorted(earned, key=lambda e: e.target - e.record.granted):
-        if one.target != one.record.granted:
-            _settle_engagement(one, journal, cause, one.record.engagement_id == changed_id)
-    return [one.record._replace(granted=one.target) for one in earned]
+    book = journal.book
+    earned = [
+        (one, one.target - book.lot(one.record.lot_id).granted)
+        for one in earned_in_group(group, journal.account.enrolled_at_ms, journal.programme)
+    ]
+    for one, difference in sorted(earned, key=lambda pair: pair[1]):
+        if difference:
+            _settle_engagement(one, difference, journal, cause, one.record.engagement_id == changed_id)
 
 
-def _settle_engagement(earned: Earned, journal: Journal, cause: Cause, is_cause: bool) -> None:
-    record, difference = earned.record, earned.target - earned.record.granted
-    source, target, reason = LedgerAccount.ISSUED, LedgerAccount.ACTIVE, earned.reason
-    if difference < 0:
-        source, target = LedgerAccount.ACTIVE, LedgerAccount.CLAWED_BACK
-        reason = taken_back_for(earned, is_cause)
-    journal.move(
-        cause,
-        record.lot_id,
-        abs(difference),
-        source,
-        target,
-        reason,
-        record.occurred_at_ms,
-        earned.rule_id,
-        record.occurred_at_ms,
-        journal.account.standing.tier_at(record.occurred_at_ms),
-        Derivation(
-            "engagement",
-            (("distance_m", record.distance_m), ("wanted", earned.wanted), ("used_before", earned.used)),
-            (),
-            (),
-            record.granted,
-            earned.target,
-            earned.why_not,
-        ),
+def _settle_engagement(
+    earned: Earned, difference: int, journal: Journal, cause: Cause, is_cause: bool
+) -> None:
+    record = earned.record
+    lot = _earned(journal, record.lot_id, record.occurred_at_ms)
+    derivation = Derivation(
+        "engagement",
+        (("distance_m", record.distance_m), ("wanted", earned.wanted), ("used_before", earned.used)),
+        (),
+        (),
+        lot.granted,
+        earned.target,
+        earned.why_not,
     )
+    reason = earned.reason if difference > 0 else taken_back_for(earned, is_cause)
+    at_ms = record.occurred_at_ms
+    _settle_at_once(lot, difference, journal, cause, reason, at_ms, earned.rule_id, derivation)
+
+
+def _settle_at_once(
+    lot: Lot,
+    difference: int,
+    journal: Journal,
+    cause: Cause,
+    reason: Reason,
+    at_ms: int,
+    rule_id: str,
+    derivation: Derivation,
+) -> None:
+    """Give or take points that are active from `at_ms` on, without waiting."""
+    if difference > 0:
+        ways = LedgerAccount.ISSUED, LedgerAccount.ACTIVE
+        journal.move(cause, lot.lot_id, difference, *ways, reason, at_ms, rule_id, derivation)
+    else:
+        _take_back(lot.lot_id, -difference, journal, cause, reason, at_ms, rule_id, derivation)
+    _time(journal.book.lot(lot.lot_id), at_ms, 0, at_ms, journal, cause)
 
 
 def settle_welcome(journal: Journal, cause: Cause) -> None:
     """Grant the welcome points of the programme at the instant of enrolment; a corrected instant moves them."""
-    account = journal.account
-    at_ms = account.enrolled_at_ms
+    at_ms = journal.account.enrolled_at_ms
     assert at_ms is not None
-    before, target = account.welcomed, journal.programme.at(at_ms).welcome_points
-    if before == target:
-        return
-    gives = target > before
-    account.welcomed = target
-    journal.move(
-        cause,
-        "welcome",
-        abs(target - before),
-        LedgerAccount.ISSUED if gives else LedgerAccount.ACTIVE,
-        LedgerAccount.ACTIVE if gives else LedgerAccount.CLAWED_BACK,
-        Reason.WELCOME if gives else Reason.EDIT,
-        at_ms,
-        "welcome",
-        at_ms,
-        0,
-        Derivation("welcome", (("welcome_points", target),), (), (), before, target, ()),
-    )
+    before, target = journal.book.lot(WELCOME).granted, journal.programme.at(at_ms).welcome_points
+    lot = _earned(journal, WELCOME, at_ms)
+    derivation = Derivation("welcome", (("welcome_points", target),), (), (), before, target, ())
+    reason = Reason.WELCOME if target > before else Reason.EDIT
+    if target != before:
+        _settle_at_once(lot, target - before, journal, cause, reason, at_ms, "welcome", derivation)
+    elif target:
+        _time(lot, at_ms, 0, at_ms, journal, cause)
 
 
 def tier_changes(

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 
+from pipelines.domain.calendar import local_day
 from pipelines.domain.facts import Engagement, EngagementKind, EngagementStatus, Verification
 from pipelines.domain.ledger import Reason, WhyNot
 from pipelines.domain.programme import ActivityRule, OnceRule, Programme
-from pipelines.domain.standing import local_day
 
 
 class EngagementRecord(NamedTuple):
-    """The highest version of an engagement, and the points that its lot holds."""
+    """The highest version of an engagement; what its lot was given so far stands in the lot."""
 
     engagement_id: str
     version: int
@@ -27,7 +27,6 @@ class EngagementRecord(NamedTuple):
     occurred_at_ms: int
     distance_m: int
     verification: Verification
-    granted: int = 0
 
     @property
     def lot_id(self) -> str:
@@ -53,7 +52,7 @@ class Earned(NamedTuple):
     why_not: tuple[WhyNot, ...]
 
 
-def engagement_record(engagement: Engagement, granted: int) -> EngagementRecord:
+def engagement_record(engagement: Engagement) -> EngagementRecord:
     return EngagementRecord(
         engagement.engagement_id,
         engagement.version,
@@ -62,7 +61,6 @@ def engagement_record(engagement: Engagement, granted: int) -> EngagementRecord:
         engagement.occurred_at_ms,
         engagement.distance_m or 0,
         engagement.verification,
-        granted,
     )
 
 

@@ -17,6 +17,7 @@ from pipelines.domain.programme import DAY_MS, Programme, ProgrammeVersion
 from pipelines.domain.rating import NetLine, Rated, net_lines, rate
 
 EARNING = frozenset({OrderStatus.PAID, OrderStatus.DELIVERED})
+OPEN = frozenset({ReturnStatus.REQUESTED, ReturnStatus.RECEIVED})
 
 
 class ReturnRecord(NamedTuple):
@@ -38,10 +39,7 @@ class Step(NamedTuple):
 
 
 class OrderRecord(NamedTuple):
-    """What is kept of an order; `version` is 0 while only returns of it are known.
-
-    `granted` is the lot's points now; `pending` and `active` are where they are.
-    """
+    """What is kept of an order; `version` is 0 while only returns of it are known. Its points are in its lot."""
 
     order_id: str
     version: int = 0
@@ -55,9 +53,6 @@ class OrderRecord(NamedTuple):
     returns: tuple[ReturnRecord, ...] = ()
     tier: int = 0
     steps: tuple[Step, ...] = ()
-    granted: int = 0
-    pending: int = 0
-    active: int = 0
 
     @property
     def lot_id(self) -> str:
@@ -136,6 +131,11 @@ def refunds(record: OrderRecord) -> list[ReturnRecord]:
     """The refunded returns, in the order in which they were settled."""
     done = [r for r in record.returns if r.status is ReturnStatus.REFUNDED]
     return sorted(done, key=lambda r: (r.settled_at_ms or 0, r.return_id))
+
+
+def holds(record: OrderRecord, active_from_ms: int) -> list[ReturnRecord]:
+    """The open returns that were requested before the points became active: they hold back what they would take."""
+    return [r for r in record.returns if r.status in OPEN and r.requested_at_ms < active_from_ms]
 
 
 def kept_minor(lines: Sequence[NetLine], returns: Sequence[ReturnRecord]) -> list[int]:

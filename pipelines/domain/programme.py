@@ -25,6 +25,21 @@ class Stacking(StrEnum):
     MULTIPLICATIVE = "multiplicative"
 
 
+class Rounding(StrEnum):
+    """To the end of what a lot lives, once its months are over."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Points live for `months` after they became active, and on to the end of that day or month."""
+
+    months: int
+    end_of: Rounding
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """`points` for every `per_minor` minor units spent in `currency`."""
@@ -99,7 +114,7 @@ class ProgrammeVersion:
     """The rules in force from `effective_from_ms` until the next version's.
 
     `pending_days` runs from delivery, `pending_latest_days` from the order; the earlier counts.
-    `window_months` is the rolling window of qualifying points, by days of `zone`.
+    `window_months` is the rolling window of qualifying points, by days of `zone`. Without `expiry` points never cease.
     """
 
     version: str
@@ -117,6 +132,7 @@ class ProgrammeVersion:
     welcome_points: int
     pending_days: int
     pending_latest_days: int
+    expiry: Expiry | None
     bonus_scale: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -6,13 +6,10 @@ must be made again from the beginning; both ways give the same standing.
 
 from __future__ import annotations
 
-from calendar import monthrange
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
+from pipelines.domain.calendar import local_day, months_later
 from pipelines.domain.programme import ProgrammeVersion
 
 Position = tuple[int, str, int]
@@ -47,13 +44,13 @@ class Standing:
         self.frontier = position
         today = local_day(position[0], version.zone)
         self._drop_off(today, version.window_months)
-        if leaves_on(earned_on, version.window_months) > today:
+        if months_later(earned_on, version.window_months) > today:
             self.days[earned_on] = self.days.get(earned_on, 0) + points
             self.points += points
         self._rise(position[0], version)
 
     def _drop_off(self, today: int, window_months: int) -> None:
-        while self.days and leaves_on(day := next(iter(self.days)), window_months) <= today:
+        while self.days and months_later(day := next(iter(self.days)), window_months) <= today:
             self.points -= self.days.pop(day)
 
     def tier_at(self, at_ms: int) -> int:
@@ -67,21 +64,3 @@ class Standing:
         if risen != self.tier:
             self.tier = risen
             self.spans.append(TierSpan(at_ms, risen, self.points))
-
-
-def local_day(at_ms: int, zone: str) -> int:
-    """The calendar day (proleptic ordinal) of an instant in a zone."""
-    return datetime.fromtimestamp(at_ms / 1000, _zone(zone)).toordinal()
-
-
-@lru_cache(maxsize=4096)
-def leaves_on(day: int, months: int) -> int:
-    """The day on which points earned on `day` leave the window; a day that its month lacks is the month's last."""
-    earned = date.fromordinal(day)
-    year, month = divmod(earned.year * 12 + earned.month - 1 + months, 12)
-    return date(year, month + 1, min(earned.day, monthrange(year, month + 1)[1])).toordinal()
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)

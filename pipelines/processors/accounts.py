@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
 from pipelines.domain.accrual import (
     activate,
+    expire,
     follow,
     refold,
     settle_group,
@@ -30,6 +31,7 @@ from pipelines.domain.ledger import (
     TierChanged,
     TierProgress,
 )
+from pipelines.domain.lots import Book, Lot
 from pipelines.domain.orders import (
     OrderRecord,
     return_refusal,
@@ -43,6 +45,13 @@ from state import layout
 from state.store import Store
 
 Result = LedgerEntry | Balance | TierChanged | TierProgress
+
+
+DUE_MAX = 5_000
+"""Members that one tick serves: points of all members may cease at one midnight, and a transaction must stay short.
+
+The rest is due still at the next tick; by the clock law that changes when an entry is told, and nothing that it says.
+"""
 
 
 class Refusal(NamedTuple):
@@ -83,7 +92,7 @@ class Accounts:
     def _tick(self, tick: Tick, store: Store) -> Answer:
         results: list[Result] = []
         refusals: list[Refusal] = []
-        for _, member_id in list(store.due(tick.at_ms)):
+        for _, member_id in store.due(tick.at_ms, DUE_MAX):
             visit = Visit(self.programme, store, member_id)
             visit.advance(tick.at_ms)
             answer = visit.leave(Outcome.APPLIED)
@@ -127,7 +136,8 @@ class Visit:
         self.programme = programme
         self.store = store
         self.account = Account(member_id) if value is None else layout.account_of(value)
-        self.journal = Journal(self.account, programme)
+        self.book = Book(self._read_lot, self.account.calendar)
+        self.journal = Journal(self.account, programme, self.book)
         self.orders: dict[str, OrderRecord] = {}
         self.changes: list[TierChanged] = []
         self.refusals: list[Refusal] = []
@@ -140,6 +150,10 @@ class Visit:
     def _progress(self) -> TierProgress | None:
         progress = self.account.progress(self.programme)
         return None if progress is None else progress._replace(recorded_at_ms=0)
+
+    def _read_lot(self, lot_id: str) -> Lot | None:
+        value = self.store.get(layout.LOT, self.account.member_id, lot_id)
+        return None if value is None else layout.lot_of(value)
 
     def order(self, order_id: str) -> OrderRecord:
         if order_id not in self.orders:
@@ -161,9 +175,12 @@ class Visit:
         account = self.account
         account.now_ms = max(account.now_ms, now_ms)
         while (due := account.next_due_ms()) is not None and due <= account.now_ms:
-            orders = sorted(o for o, a in account.activations.items() if a.at_ms == due)
-            for order_id in orders:
-                self.keep(activate(self.order(order_id), self.journal))
+            for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
+                activate(lot_id, self.journal)
+            if due in account.calendar.expiries:
+                for lot in self._all_lots():
+                    if lot.expires_at_ms == due:
+                        expire(lot.lot_id, due, self.journal)
             for return_id in sorted(r for r, p in account.parked.items() if p.at_ms == due):
                 self._give_up_on(return_id)
 
@@ -252,12 +269,14 @@ class Visit:
     ) -> None:
         """Settle a changed order; when it changes what was rated after it, settle that too."""
         if worth_the_same(known, record):
-            self.keep(time_order(record, self.journal, cause))
+            time_order(record, self.journal, cause, effective_at_ms)
+            self.keep(record)
             return
         before = list(self.account.standing.spans)
         followed = follow(self.account, record, self.programme)
         if followed is not None:
-            self.keep(settle_order(followed, self.journal, cause, reason, effective_at_ms))
+            settle_order(followed, self.journal, cause, reason, effective_at_ms)
+            self.keep(followed)
         else:
             self.orders[record.order_id] = record
             self._refold(cause, record.order_id, reason, effective_at_ms, Reason.TIER_CORRECTION)
@@ -268,12 +287,17 @@ class Visit:
     ) -> None:
         for record in refold(self.account, self._all_orders(), self.programme):
             why = (reason, effective_at_ms) if record.order_id == own else (others, record.placed_at_ms)
-            self.keep(settle_order(record, self.journal, cause, *why))
+            settle_order(record, self.journal, cause, *why)
+            self.keep(record)
 
     def _all_orders(self) -> list[OrderRecord]:
         stored = self.store.of_member(layout.ORDER, self.account.member_id)
         found = {order_id: layout.order_of(value) for order_id, value in stored}
         return [record for _, record in sorted((found | self.orders).items()) if record.known]
+
+    def _all_lots(self) -> list[Lot]:
+        stored = self.store.of_member(layout.LOT, self.account.member_id)
+        return self.book.all((lot_id, layout.lot_of(value)) for lot_id, value in stored)
 
     def _apply_engagement(self, engagement: Engagement) -> Outcome:
         value = self.store.get(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id)
@@ -286,25 +310,16 @@ class Visit:
             (engagement.event_id,),
         )
         group = group_of(engagement, self.programme)
-        granted = self._leave_group(ref.group, group, engagement.engagement_id, cause)
-        if group or granted:
+        record = engagement_record(engagement)
+        if ref.group and ref.group != group:
+            left = [r for r in self._group(ref.group) if r.engagement_id != engagement.engagement_id]
+            self._settle_group(ref.group, left, cause, engagement.engagement_id)
+        if group or self.book.lot(record.lot_id).granted:
             others = [r for r in self._group(group) if r.engagement_id != engagement.engagement_id]
-            record = engagement_record(engagement, granted)
             self._settle_group(group, [*others, record], cause, engagement.engagement_id)
         kept = layout.ref_bytes(EngagementRef(engagement.version, group))
         self.store.put(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id, kept)
         return Outcome.APPLIED
-
-    def _leave_group(self, before: str, after: str, engagement_id: str, cause: Cause) -> int:
-        """What the engagement holds; when it changes groups, the one it leaves is settled without it."""
-        if not before:
-            return 0
-        members = self._group(before)
-        mine = next(r for r in members if r.engagement_id == engagement_id)
-        if before == after:
-            return mine.granted
-        self._settle_group(before, [r for r in members if r is not mine], cause, engagement_id)
-        return mine.granted
 
     def _group(self, group: str) -> list[EngagementRecord]:
         value = self.store.get(layout.GROUP, self.account.member_id, group)
@@ -313,11 +328,11 @@ class Visit:
     def _settle_group(
         self, group: str, members: list[EngagementRecord], cause: Cause, changed_id: str | None
     ) -> None:
-        settled = settle_group(members, self.journal, cause, changed_id)
+        settle_group(members, self.journal, cause, changed_id)
         if not members:
             self.store.delete(layout.GROUP, self.account.member_id, group)
         elif group:
-            self.store.put(layout.GROUP, self.account.member_id, group, layout.group_bytes(settled))
+            self.store.put(layout.GROUP, self.account.member_id, group, layout.group_bytes(members))
 
     def _apply_member(self, member: Member) -> Outcome:
         account = self.account
@@ -347,6 +362,12 @@ class Visit:
                 self.store.unschedule(self._scheduled, account.member_id)
             if due is not None:
                 self.store.schedule(due, account.member_id)
+        for lot_id in sorted(self.book.changed):
+            lot = self.book.lots[lot_id]
+            if lot.granted:
+                self.store.put(layout.LOT, account.member_id, lot_id, layout.lot_bytes(lot))
+            else:
+                self.store.delete(layout.LOT, account.member_id, lot_id)
         self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
         results: list[Result] = [*self.journal.entries, *self.changes]
         if self._balance() != self._told[0]:

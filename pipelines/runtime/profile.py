@@ -65,8 +65,8 @@ class TimedStore(RocksStore):
     def unschedule(self, at_ms: int, member_id: str) -> None:
         self._timed(lambda: super(TimedStore, self).unschedule(at_ms, member_id))
 
-    def due(self, until_ms: int) -> Any:
-        return self._timed(lambda: super(TimedStore, self).due(until_ms))
+    def due(self, until_ms: int, limit: int) -> Any:
+        return self._timed(lambda: super(TimedStore, self).due(until_ms, limit))
 
 
 def watch_engine(app: HardenedApplication, profile: Profile) -> None:

@@ -67,6 +67,8 @@ def enter_programme(books: Books, **changes: Any) -> None:
         "welcome_points": 50,
         "pending_ms": 30 * DAY_MS,
         "pending_latest_ms": 60 * DAY_MS,
+        "expiry_months": 12,
+        "expiry_of_month": True,
     }
     books.add("programme", [{"lateness_ms": 45 * DAY_MS}])
     books.add("version", [version | changes])

@@ -11,7 +11,7 @@ import pytest
 from pipelines.audit.explanation import explained
 from pipelines.audit.statement import lots
 from pipelines.audit.words import exactly, instant, money
-from pipelines.domain.facts import Fact, OrderStatus, Tick, Verification
+from pipelines.domain.facts import Fact, OrderStatus, ReturnStatus, Tick, Verification
 from pipelines.domain.ledger import LedgerEntry
 from tests.audit.entries import row
 from tests.audit.test_recomputation import PACER, RETURN_A, reference_order
@@ -101,8 +101,25 @@ def test_an_activation_names_its_instant() -> None:
     told = sentences("ACTIVATION", reference_order(), tick("2026-06-01T00:00:00Z"))
 
     assert told[2] == (
-        "The lot's pending points became active at 6 May 2026 23:59:30Z, the instant that its order sets."
+        "The lot's pending points are active from 6 May 2026 23:59:30Z on, the instant that its source sets."
     )
+
+
+def test_an_expiry_names_its_months_and_their_end() -> None:
+    told = sentences("EXPIRY", tick("2027-06-01T00:00:00Z"))
+
+    assert told[2] == (
+        "Active from 1 June 2025 00:00:00Z on, the lot lived 12 months after that, to the end of the month in "
+        "Europe/Zurich: until 30 June 2026 22:00:00Z."
+    )
+
+
+def test_a_held_activation_names_the_return() -> None:
+    asked = RETURN_A._replace(status=ReturnStatus.REQUESTED, settled_at_ms=None)
+
+    told = sentences("ACTIVATION", PACER, reference_order(), asked, tick("2026-06-01T00:00:00Z"))
+
+    assert told[3] == "A return that was requested before then holds 324 points until it is settled."
 
 
 def test_a_cancellation_leaves_nothing() -> None:
@@ -121,9 +138,9 @@ def test_lots_are_the_ledger_by_lot() -> None:
     told = lots(entries(PACER, reference_order(), RETURN_A))
 
     assert [tuple(lot) for lot in told] == [
-        ("welcome", 50, 0, 0, 50),
-        ("order:O0", 500, 0, 0, 500),
-        ("order:O1", 481, 324, 157, 0),
+        ("welcome", 50, 0, 0, 50, 0),
+        ("order:O0", 500, 0, 0, 500, 0),
+        ("order:O1", 481, 324, 157, 0, 0),
     ]
 
 

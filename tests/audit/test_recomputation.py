@@ -9,7 +9,15 @@ import pytest
 
 from pipelines.audit.books import Books
 from pipelines.audit.verification import recompute
-from pipelines.domain.facts import EngagementKind, EngagementStatus, Fact, OrderStatus, Tick, Verification
+from pipelines.domain.facts import (
+    EngagementKind,
+    EngagementStatus,
+    Fact,
+    OrderStatus,
+    ReturnStatus,
+    Tick,
+    Verification,
+)
 from tests.audit.entries import enter_facts, enter_programme
 from tests.support.facts import engagement, line, member, order, refund, run, tick
 
@@ -273,3 +281,32 @@ def test_a_late_fact_does_not_count(books: Books) -> None:
     late = order("O1", "2026-02-01T10:00:00Z", line("A", 200_00), recorded="2026-03-18T10:00:00.001Z")
 
     assert recomputed(books, late) == {}
+
+
+def places(books: Books, order_id: str) -> tuple[int, int, int]:
+    query = "SELECT pending, active, expired FROM expected_lot WHERE lot_id = 'order:' || ?"
+    found = books.database.execute(query, [order_id]).fetchone()
+    assert found is not None
+    return found[0], found[1], found[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "until", "expected"),
+    [
+        ("2026-05-05T12:00:00Z", "2026-05-06T23:59:29.999Z", (481, 0, 0)),
+        ("2026-05-05T12:00:00Z", "2026-05-06T23:59:30Z", (324, 157, 0)),
+        ("2026-05-05T12:00:00Z", "2027-05-31T21:59:59.999Z", (324, 157, 0)),
+        ("2026-05-05T12:00:00Z", "2027-05-31T22:00:00Z", (324, 0, 157)),
+        ("2026-05-07T12:00:00Z", "2026-05-08T00:00:00Z", (0, 481, 0)),
+    ],
+)
+def test_an_open_return_holds_what_it_would_take(
+    books: Books, asked: str, until: str, expected: tuple[int, int, int]
+) -> None:
+    open_return = refund("R1", "O1", asked, ("A", 1, 144_00))._replace(
+        status=ReturnStatus.REQUESTED, settled_at_ms=None
+    )
+
+    recomputed(books, PACER, reference_order(), open_return, tick(until))
+
+    assert places(books, "O1") == expected

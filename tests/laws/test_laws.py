@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 
 from pipelines.domain.facts import Fact, Tick
 from pipelines.domain.ledger import LedgerAccount
+from pipelines.domain.programme import Expiry, Programme, Rounding
 from state import layout
 from tests.laws.strategies import LAST_MS, START_MS, histories
 from tests.support.facts import DAY_MS, HOUR_MS
 from tests.support.history import History, play
 from tests.support.programmes import reference
 
-PROGRAMME = reference()
+PROGRAMMES = st.sampled_from(
+    [reference(), reference(pending_days=2, pending_latest_days=9, expiry=Expiry(1, Rounding.DAY))]
+)
+"""The reference, under which nothing lapses before the end; and one under which points come and go on the way."""
 THE_END = Tick(LAST_MS + 120 * DAY_MS)
+LONG_AFTER = Tick(LAST_MS + 900 * DAY_MS)
 
 
 def state_of(history: History) -> dict[object, object]:
@@ -35,42 +40,50 @@ def state_of(history: History) -> dict[object, object]:
     return seen
 
 
-@given(histories(), st.randoms(use_true_random=False))
-def test_any_order_of_arrival_and_any_duplication_end_the_same(facts: list[Fact], rnd: random.Random) -> None:
+@given(histories(), PROGRAMMES, st.randoms(use_true_random=False))
+def test_any_order_of_arrival_and_any_duplication_end_the_same(
+    facts: list[Fact], programme: Programme, rnd: random.Random
+) -> None:
     doubled = facts + [f for f in facts if rnd.random() < 0.3]
     rnd.shuffle(doubled)
 
-    straight = play([*facts, THE_END], PROGRAMME)
-    shuffled = play([*doubled, THE_END], PROGRAMME)
+    straight = play([*facts, THE_END], programme)
+    shuffled = play([*doubled, THE_END], programme)
 
     assert shuffled.end() == straight.end()
     assert state_of(shuffled) == state_of(straight)
 
 
-@given(histories(), st.lists(st.integers(0, 200 * 24), max_size=30))
-def test_how_often_the_clock_ticks_changes_no_entry(facts: list[Fact], hours: list[int]) -> None:
+@given(histories(), PROGRAMMES, st.lists(st.integers(0, 200 * 24), max_size=30))
+def test_how_often_the_clock_ticks_changes_no_entry(
+    facts: list[Fact], programme: Programme, hours: list[int]
+) -> None:
     ticks = [Tick(START_MS + hour * HOUR_MS) for hour in hours if START_MS + hour * HOUR_MS < THE_END.at_ms]
     between = sorted([*facts, *ticks], key=lambda x: x.at_ms if isinstance(x, Tick) else x.recorded_at_ms)
 
-    once = play([*facts, THE_END], PROGRAMME)
-    often = play([*between, THE_END], PROGRAMME)
+    once = play([*facts, THE_END], programme)
+    often = play([*between, THE_END], programme)
 
     assert often.ledger == once.ledger
     assert often.tiers == once.tiers
     assert often.end() == once.end()
 
 
-@given(histories())
-def test_the_ledger_closes_after_every_fact_and_agrees_with_the_balance(facts: list[Fact]) -> None:
+@given(histories(), PROGRAMMES)
+def test_the_ledger_closes_after_every_fact_and_agrees_with_the_balance(
+    facts: list[Fact], programme: Programme
+) -> None:
     history = History()
-    for fact in [*facts, THE_END]:
-        play([fact], PROGRAMME, into=history)
+    for fact in [*facts, THE_END, LONG_AFTER]:
+        play([fact], programme, into=history)
         if history.balances:
             balance = history.balances[-1]
             assert history.total(LedgerAccount.ACTIVE) == balance.active >= 0
             assert history.total(LedgerAccount.PENDING) == balance.pending >= 0
             granted = -history.total(LedgerAccount.ISSUED) - history.total(LedgerAccount.CLAWED_BACK)
-            assert granted == balance.lifetime == balance.active + balance.pending
+            expired = history.total(LedgerAccount.EXPIRED)
+            assert granted == balance.lifetime == balance.active + balance.pending + expired
+            assert expired >= 0
 
     assert [e.sequence for e in history.ledger] == list(range(1, len(history.ledger) + 1))
     assert len({e.entry_id for e in history.ledger}) == len(history.ledger)
@@ -82,10 +95,12 @@ def test_the_ledger_closes_after_every_fact_and_agrees_with_the_balance(facts: l
         assert after.active_after == before.active_after + moved
 
 
-@given(histories())
-def test_when_all_has_happened_nothing_is_left_waiting(facts: list[Fact]) -> None:
-    history = play([*facts, THE_END], PROGRAMME)
+@given(histories(), PROGRAMMES)
+def test_when_all_has_happened_nothing_is_left_waiting(facts: list[Fact], programme: Programme) -> None:
+    history = play([*facts, THE_END, LONG_AFTER], programme)
 
-    assert not list(history.store.due(1 << 60))
-    assert history.total(LedgerAccount.PENDING) == 0
+    assert not history.store.due(1 << 60, 1)
+    stored = [layout.lot_of(value) for key, value in history.store.records.items() if key[0] == layout.LOT]
+    assert history.total(LedgerAccount.PENDING) == sum(lot.held for lot in stored)
+    assert all(lot.active == 0 and lot.pending == lot.held for lot in stored)
     assert not [key for key in history.store.records if key[0] == layout.PARKED]

@@ -52,15 +52,23 @@ class StoreContract:
         store.schedule(100, "m-1")
         store.schedule(301, "m-3")
 
-        assert list(store.due(300)) == [(100, "m-1"), (100, "m-2"), (300, "m-1")]
+        assert store.due(300, 9) == [(100, "m-1"), (100, "m-2"), (300, "m-1")]
 
     def test_what_is_unscheduled_is_not_due(self, store: Store) -> None:
         store.schedule(100, "m-1")
         store.unschedule(100, "m-1")
 
-        assert list(store.due(1_000)) == []
+        assert store.due(1_000, 9) == []
 
     def test_a_value_that_begins_like_a_timestamp_is_refused(self, store: Store) -> None:
         for value in (b"", b"\x00x", b"\xffx"):
             with pytest.raises(AssertionError):
                 store.put(b"a", "m-1", "", value)
+
+    def test_due_stops_at_its_limit_with_the_earliest(self, store: Store) -> None:
+        for at_ms in (400, 100, 300, 200):
+            store.schedule(at_ms, "m-1")
+        store.unschedule(100, "m-1")
+
+        assert store.due(300, 1) == [(200, "m-1")]
+        assert store.due(900, 2) == [(200, "m-1"), (300, "m-1")]

@@ -16,6 +16,7 @@ READERS = {
     "order": layout.order_of,
     "group": layout.group_of_bytes,
     "engagement": layout.ref_of,
+    "lot": layout.lot_of,
 }
 
 
@@ -33,6 +34,7 @@ def written() -> dict[str, bytes]:
         "order": records[layout.ORDER, "m-1", "O1"],
         "group": records[layout.GROUP, "m-1", "RUN:2026-02-02"],
         "engagement": records[layout.ENGAGEMENT, "m-1", "E1"],
+        "lot": records[layout.LOT, "m-1", "engagement:E1"],
     }
 
 
@@ -55,6 +57,7 @@ def test_what_is_read_is_written_again_byte_for_byte(kind: str) -> None:
         "order": layout.order_bytes,
         "group": layout.group_bytes,
         "engagement": layout.ref_bytes,
+        "lot": layout.lot_bytes,
     }
     value = written()[kind]
 

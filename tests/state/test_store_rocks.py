@@ -60,7 +60,7 @@ def test_what_is_committed_is_there_in_the_next_transaction(partition: Any) -> N
     store.schedule(150, "m-2")
 
     assert list(store.of_member(b"o", "m-1")) == [("O2", B), ("O3", B)]
-    assert list(store.due(200)) == [(150, "m-2"), (200, "m-1")]
+    assert store.due(200, 9) == [(150, "m-2"), (200, "m-1")]
     assert store.get(b"o", "m-1", "O1") is None
 
 

@@ -10,10 +10,12 @@ from pipelines.domain.facts import EngagementKind, Verification
 from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
+    Expiry,
     OnceRule,
     Programme,
     ProgrammeVersion,
     Rate,
+    Rounding,
     Stacking,
     ThresholdBonus,
     TierLevel,
@@ -54,6 +56,7 @@ REFERENCE_VERSION = ProgrammeVersion(
     welcome_points=50,
     pending_days=30,
     pending_latest_days=60,
+    expiry=Expiry(12, Rounding.MONTH),
 )
 
 

@@ -30,7 +30,7 @@ LEFT JOIN member_now m USING (member_id)
 JOIN version v ON f.placed_at >= v.from_ms AND f.placed_at < v.to_ms;
 
 CREATE TABLE return_now AS
-SELECT o.order_no, o.placed_at, r.return_id, r.status, r.settled_at, r.lines
+SELECT o.order_no, o.placed_at, r.return_id, r.status, r.requested_at, r.settled_at, r.lines
 FROM (
     SELECT * FROM fact_return ANTI JOIN refused USING (topic, "partition", "offset")
     QUALIFY row_number() OVER (PARTITION BY member_id, return_id ORDER BY version DESC, "offset") = 1

@@ -21,7 +21,7 @@ WITH counted AS (
     JOIN order_now o USING (order_no)
     JOIN tier_at_order t USING (order_no)
     JOIN worth w ON w.order_no = s.order_no AND w.stage = s.stage AND w.level = t.level
-    WHERE o.paid_at IS NOT NULL
+    WHERE o.paid_at IS NOT NULL AND s.stage >= 0
       AND (s.stage = 0 OR o.cancelled_at IS NULL OR s.at_ms < o.cancelled_at)
 ), with_cancellations AS (
     SELECT member_id, order_no, order_id, stage, at_ms, points FROM counted

@@ -1,32 +1,45 @@
 -- What every lot should hold now, by the facts alone.
 --
 -- An order earns while it is PAID or DELIVERED. Its points are pending until `pending_ms` after delivery, at the
--- latest `pending_latest_ms` after it was placed, and active from that instant on; everything else is active at once.
+-- latest `pending_latest_ms` after it was placed, and active from that instant on, less what an open return holds;
+-- everything else is active at once. Active points expire when their months are over and the day, or the month, of the
+-- programme's zone in which that is has ended: at the midnight behind it.
 
 CREATE TABLE expected_lot AS
-WITH orders AS (
-    SELECT o.member_id, 'order:' || o.order_id AS lot_id, w.points,
-           least(o.placed_at + v.pending_latest_ms, coalesce(o.delivered_at + v.pending_ms, o.placed_at + v.pending_latest_ms))
-               <= c.now_ms AS is_active
+WITH earned AS (
+    SELECT o.member_id, 'order:' || o.order_id AS lot_id, o.v, w.points, a.active_from,
+           w.points - coalesce(kept.points, w.points) AS waiting
     FROM order_now o
-    JOIN version v USING (v)
-    JOIN clock c USING (member_id)
+    JOIN order_active a USING (order_no)
     JOIN last_stage s USING (order_no)
     JOIN tier_at_order t USING (order_no)
     JOIN worth w ON w.order_no = o.order_no AND w.stage = s.stage AND w.level = t.level
+    LEFT JOIN worth kept ON kept.order_no = o.order_no AND kept.stage = -1 AND kept.level = t.level
     WHERE o.status IN ('PAID', 'DELIVERED')
-), others AS (
-    SELECT member_id, 'engagement:' || engagement_id AS lot_id, points FROM activity_worth
     UNION ALL
-    SELECT member_id, 'engagement:' || engagement_id, points FROM once_worth
+    SELECT e.member_id, 'engagement:' || e.engagement_id, e.v, w.points, e.occurred_at, 0
+    FROM (SELECT * FROM activity_worth UNION ALL SELECT * FROM once_worth) w
+    JOIN engagement_now e USING (member_id, engagement_id)
     UNION ALL
-    SELECT m.member_id, 'welcome', v.welcome_points FROM member_now m JOIN version v USING (v)
+    SELECT m.member_id, 'welcome', m.v, v.welcome_points, m.enrolled_at, 0 FROM member_now m JOIN version v USING (v)
+), last_day AS (
+    SELECT e.*, v.zone, v.expiry_of_month,
+           (timezone(v.zone, make_timestamptz(e.active_from * 1000))::DATE + to_months(v.expiry_months::INTEGER))::DATE AS last_day
+    FROM earned e JOIN version v USING (v)
+    WHERE e.points > 0
+), dated AS (
+    SELECT *, epoch_ms(timezone(zone, (CASE WHEN expiry_of_month THEN date_trunc('month', last_day) + to_months(1)
+                                            ELSE last_day + to_days(1) END)::TIMESTAMP)) AS expires_at
+    FROM last_day
+), placed AS (
+    SELECT d.*, CASE WHEN c.now_ms < d.active_from THEN d.points ELSE d.waiting END AS pending,
+           coalesce(d.expires_at <= c.now_ms, FALSE) AS is_over
+    FROM dated d JOIN clock c USING (member_id)
 )
-SELECT member_id, lot_id, points AS held,
-       CASE WHEN is_active THEN 0 ELSE points END AS pending, CASE WHEN is_active THEN points ELSE 0 END AS active
-FROM orders WHERE points > 0
-UNION ALL
-SELECT member_id, lot_id, points, 0, points FROM others WHERE points > 0;
+SELECT member_id, lot_id, points AS held, pending,
+       CASE WHEN is_over THEN 0 ELSE points - pending END AS active,
+       CASE WHEN is_over THEN points - pending ELSE 0 END AS expired
+FROM placed;
 
 CREATE TABLE expected_component AS
 SELECT o.member_id, 'order:' || o.order_id AS lot_id, t.reason, sum(t.points)::BIGINT AS points

@@ -1,0 +1,112 @@
+"""Lots: where the points of one order, engagement or welcome are, and when they begin and cease to count.
+
+Theory of operation. What a lot is worth follows from the facts; where its points are follows from the clock alone:
+pending before `active_from_ms`, active from then on, expired from `expires_at_ms` on. A return that was requested
+before the points became active holds back what it would take, until it is settled. So points never need to be
+remembered as "already expired": when the worth or an instant of a lot changes, its points go where they belong,
+and the ledger says how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipelines.domain.ledger import LedgerAccount
+
+
+class Lot(NamedTuple):
+    """The points of one source. `held` of the pending ones wait for a return; `expires_at_ms` None is never.
+
+    `earned_at_ms` and `tier` say by which rules they were earned: an order's is the one just before it, None means the
+    one in force then, whatever comes to be known of it.
+    """
+
+    lot_id: str
+    earned_at_ms: int = 0
+    tier: int | None = None
+    active_from_ms: int = 0
+    expires_at_ms: int | None = None
+    pending: int = 0
+    held: int = 0
+    active: int = 0
+    expired: int = 0
+
+    @property
+    def granted(self) -> int:
+        """All points that the source has been given, wherever they are now."""
+        return self.pending + self.active + self.expired
+
+    def moved(self, account: LedgerAccount, points: int) -> Lot:
+        """The lot with so many points more (or fewer) in an account; those outside of a lot are not its concern."""
+        match account:
+            case LedgerAccount.PENDING:
+                return self._replace(pending=self.pending + points)
+            case LedgerAccount.ACTIVE:
+                return self._replace(active=self.active + points)
+            case LedgerAccount.EXPIRED:
+                return self._replace(expired=self.expired + points)
+        return self
+
+
+class Activation(NamedTuple):
+    """`points` of a lot that become active at `at_ms`."""
+
+    at_ms: int
+    points: int
+
+
+@dataclass(slots=True)
+class Calendar:
+    """What will happen to lots by itself: activations by lot, and how many active points cease at which instant.
+
+    Expiry is by instant, not by lot: rounded to the end of a month, a year of lots has no more than fourteen.
+    """
+
+    activations: dict[str, Activation] = field(default_factory=dict)
+    expiries: dict[int, int] = field(default_factory=dict)
+
+    def replace(self, before: Lot, after: Lot, now_ms: int) -> None:
+        """Follow a lot's change."""
+        self.activations.pop(after.lot_id, None)
+        due = after.pending - after.held
+        if due > 0 and after.active_from_ms > now_ms:
+            self.activations[after.lot_id] = Activation(after.active_from_ms, due)
+        self._count(before, -before.active)
+        self._count(after, after.active)
+
+    def _count(self, lot: Lot, points: int) -> None:
+        if lot.expires_at_ms is None or not points:
+            return
+        left = self.expiries.pop(lot.expires_at_ms, 0) + points
+        if left:
+            self.expiries[lot.expires_at_ms] = left
+
+
+@dataclass(slots=True)
+class Book:
+    """A member's lots: read when asked for, and those that have changed."""
+
+    read: Callable[[str], Lot | None]
+    calendar: Calendar
+    lots: dict[str, Lot] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+
+    def all(self, stored: Iterable[tuple[str, Lot]]) -> list[Lot]:
+        """Every lot, by id: those stored, as they are by now."""
+        return [lot for _, lot in sorted((dict(stored) | self.lots).items())]
+
+    def lot(self, lot_id: str) -> Lot:
+        """The lot; an empty one when there is none yet."""
+        if lot_id not in self.lots:
+            self.lots[lot_id] = self.read(lot_id) or Lot(lot_id)
+        return self.lots[lot_id]
+
+    def put(self, lot: Lot, now_ms: int) -> None:
+        """Keep the lot as it is now."""
+        before = self.lot(lot.lot_id)
+        if lot != before:
+            self.calendar.replace(before, lot, now_ms)
+            self.lots[lot.lot_id] = lot
+            self.changed.add(lot.lot_id)
