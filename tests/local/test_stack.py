@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from pipelines.cli.main import app
+from pipelines.cli.main import build
 from pipelines.failure import Failure
 from pipelines.local import embedded, stack
 from pipelines.local.artefacts import compare, recipe
@@ -124,7 +124,7 @@ def test_three_brokers_keep_three_copies_and_write_to_two(tmp_path: Path) -> Non
 def test_status_tells_scripts_that_nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOYALTY_HOME", str(home))
 
-    answer = CliRunner().invoke(app, ["status", "--json"])
+    answer = CliRunner().invoke(build(), ["status", "--json"])
 
     assert answer.exit_code == 1
     assert json.loads(answer.stdout)["answers"] is False
@@ -133,7 +133,7 @@ def test_status_tells_scripts_that_nothing_runs(home: Path, monkeypatch: pytest.
 def test_two_brokers_are_not_offered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOYALTY_HOME", str(home))
 
-    answer = CliRunner().invoke(app, ["up", "--brokers", "2"])
+    answer = CliRunner().invoke(build(), ["up", "--brokers", "2"])
 
     assert isinstance(answer.exception, Failure)
     assert not home.exists()
