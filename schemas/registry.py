@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from typing import Final
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 from pipelines.failure import Failure
 from schemas import catalogue
 from schemas.codec import Codec
-
-with warnings.catch_warnings():  # the client's OAuth library warns of its own future
-    warnings.simplefilter("ignore")
-    from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 TIMEOUT_S: Final = 5
 TRIES: Final = 6

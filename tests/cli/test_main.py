@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_an_interrupt_is_130_and_no_traceback(
 
     assert loyalty("status") == 130
     assert capsys.readouterr().err == ""
+
+
+def test_a_worker_starts_without_a_warning_from_a_library() -> None:
+    run = subprocess.run(  # a process of its own: this one has the libraries loaded
+        [sys.executable, "-m", "pipelines.cli.main", "run", "accounts", "--programme", "nosuch.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 1
+    assert "Warning" not in run.stderr
+    assert run.stderr.startswith("error: ")
 
 
 def test_a_dry_run_counts_and_the_same_seed_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
