@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
-from pipelines.domain.facts import OrderStatus, ReturnStatus
+from pipelines.domain.facts import Engagement, EngagementKind, EngagementStatus, OrderStatus, ReturnStatus
 from pipelines.domain.ledger import LedgerAccount, Outcome, Refused, TierChange
 from pipelines.domain.programme import Campaign, Programme, ThresholdBonus, TierLevel
 from pipelines.domain.rating import share
-from tests.support.facts import DAY_MS, line, member, ms, order, refund, run, tick
+from tests.support.facts import DAY_MS, engagement, line, member, ms, order, refund, run, tick
 from tests.support.history import play
 from tests.support.programmes import REFERENCE_VERSION, reference
 
@@ -279,3 +280,46 @@ def test_a_return_outlives_the_line_that_an_edit_took_away() -> None:
     history = play([JOINED, both, back, only_b], STARTER)
 
     assert history.balances[-1].pending == 50
+
+
+def test_an_order_that_comes_at_the_instant_its_return_is_given_up_comes_too_late_for_it() -> None:
+    early = refund("R1", "O1", "2026-02-02T10:00:00Z", ("A", 1, 100_00))
+    late_order = order(
+        "O1",
+        "2026-02-01T10:00:00Z",
+        status=OrderStatus.DELIVERED,
+        delivered_at_ms=ms("2026-02-10T10:00:00Z"),
+        recorded=early.recorded_at_ms + 45 * DAY_MS,
+    )
+
+    history = play([JOINED, early, late_order], reference(welcome_points=0))
+
+    assert [r.refused for r in history.refusals] == [Refused.ORDER_UNKNOWN]
+    assert history.balances[-1].active == 100
+
+
+def test_a_deleted_review_is_taken_back_and_leaves_room_for_another_of_the_product() -> None:
+    def review(review_id: str, at: str, **given: Any) -> Engagement:
+        return engagement(review_id, EngagementKind.REVIEW, at, subject="shoe-1", **given)
+
+    facts = [
+        JOINED,
+        review("V1", "2026-05-02T10:00:00Z"),
+        review("V2", "2026-05-03T10:00:00Z"),
+        review("V1", "2026-05-02T10:00:00Z", version=2, status=EngagementStatus.DELETED),
+    ]
+
+    history = play(facts, STARTER)
+
+    assert [(e.lot_id, e.reason, e.points) for e in history.ledger] == [
+        ("engagement:V1", "REVIEW", 50),
+        ("engagement:V1", "ACTIVITY_DELETED", 50),
+        ("engagement:V2", "REVIEW", 50),
+    ]
+
+
+def test_an_order_that_nobody_has_paid_is_worth_nothing_yet() -> None:
+    history = play([JOINED, order("O1", PLACED, status=OrderStatus.PLACED)], STARTER)
+
+    assert history.ledger == []
+    assert history.progress[-1].qualifying_points == 0
