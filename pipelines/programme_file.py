@@ -24,6 +24,7 @@ from pipelines.domain.facts import EngagementKind, Verification
 from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
+    Clawback,
     Expiry,
     OnceRule,
     Programme,
@@ -185,6 +186,8 @@ def _version(place: Place) -> ProgrammeVersion:
         "welcome_points",
         "pending",
         "expiry",
+        "clawback",
+        "reservation_minutes",
     )
     found = place.keys(required, ("campaigns", "thresholds", "activities", "once"))
     rates = {currency: _rate(currency, at) for currency, at in found["rates"].mapping().items()}
@@ -206,6 +209,8 @@ def _version(place: Place) -> ProgrammeVersion:
         pending_days=pending["days_from_delivery"].whole(),
         pending_latest_days=pending["days_from_order_at_latest"].whole(),
         expiry=_expiry(found["expiry"]),
+        clawback=found["clawback"].one_of(Clawback),
+        reservation_minutes=found["reservation_minutes"].whole(1),
     )
 
 

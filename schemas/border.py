@@ -15,11 +15,13 @@ from typing import Final, NoReturn
 from zoneinfo import ZoneInfo
 
 from pipelines.domain.facts import (
+    CommandKind,
     Engagement,
     Fact,
     Member,
     Order,
     OrderStatus,
+    PointsCommand,
     Return,
     ReturnStatus,
     Tick,
@@ -30,8 +32,11 @@ SKEW_MS: Final = 5 * 60_000
 MONEY_MAX: Final = 10**12
 QUANTITY_MAX: Final = 10**6
 MEASURE_MAX: Final = 10**6
+POINTS_MAX: Final = 10**9
 LINES_MAX: Final = 10_000
 
+_ABOUT: Final = frozenset({CommandKind.CANCEL_REDEMPTION, CommandKind.COMMIT, CommandKind.RELEASE})
+TEXT_MAX: Final = 500
 _ID: Final = re.compile(r"[!-.0-{}~]{1,128}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MARKET: Final = re.compile(r"[A-Z]{2}")
@@ -55,10 +60,13 @@ def check_fact(fact: Fact | Tick, key: bytes | None, timestamp_ms: int) -> None:
     if fact.recorded_at_ms != timestamp_ms:
         message = f"the record's timestamp is {timestamp_ms}, recorded_at {fact.recorded_at_ms}"
         _refuse("RECORD_TIME_MISMATCH", message)
-    if fact.version < 1:
-        _refuse("BAD_VERSION", f"version {fact.version}; versions begin at 1")
     _check_time("recorded_at", fact.recorded_at_ms, fact.recorded_at_ms)
     _check_time("occurred_at", fact.occurred_at_ms, fact.recorded_at_ms)
+    if isinstance(fact, PointsCommand):
+        _check_command(fact)
+        return
+    if fact.version < 1:
+        _refuse("BAD_VERSION", f"version {fact.version}; versions begin at 1")
     if isinstance(fact, Order):
         _check_order(fact)
     elif isinstance(fact, Return):
@@ -207,6 +215,37 @@ def _check_engagement(engagement: Engagement) -> None:
             _refuse("NEGATIVE_MEASURE", f"{name} is {value}")
         if value is not None and value > MEASURE_MAX:
             _refuse("TOO_LARGE", f"{name} is {value}; the most is {MEASURE_MAX}")
+
+
+def _check_command(command: PointsCommand) -> None:
+    _check_ids(("command_id", command.command_id))
+    if command.subject_id is not None:
+        _check_ids(("subject_id", command.subject_id))
+    elif command.kind in _ABOUT:
+        _refuse("NO_SUBJECT", f"{command.kind} needs the redemption or reservation that it is about")
+    _check_points(command)
+    if command.kind is CommandKind.ADJUST:
+        for name, told in (
+            ("actor", command.actor),
+            ("reason", command.reason),
+            ("ticket", command.ticket),
+        ):
+            if not told or len(told) > TEXT_MAX:
+                _refuse("ADJUST_UNEXPLAINED", f"{name} is {told!r}; 1-{TEXT_MAX} characters are needed")
+
+
+def _check_points(command: PointsCommand) -> None:
+    points = command.points
+    if abs(points) > POINTS_MAX:
+        _refuse("TOO_LARGE", f"points is {points}; the most is {POINTS_MAX}")
+    if command.kind is CommandKind.ADJUST:
+        if points == 0:
+            _refuse("NO_POINTS", "an adjustment of 0 points is none")
+    elif command.kind in _ABOUT:
+        if points:
+            _refuse("POINTS_NOT_WANTED", f"{command.kind} is of all points of its subject, not of {points}")
+    elif points < 1:
+        _refuse("NO_POINTS", f"{command.kind} of {points} points; at least 1 is needed")
 
 
 def _check_member(member: Member) -> None:

@@ -12,16 +12,18 @@ ORDERS: Final = "commerce.orders.v1"
 RETURNS: Final = "commerce.returns.v1"
 ENGAGEMENTS: Final = "engagement.activities.v1"
 MEMBERS: Final = "loyalty.members.v1"
+COMMANDS: Final = "loyalty.commands.v1"
 CLOCK: Final = "loyalty.clock.v1"
 LEDGER: Final = "loyalty.ledger.v1"
 BALANCES: Final = "loyalty.balances.v1"
 TIERS: Final = "loyalty.tiers.v1"
 TIER_PROGRESS: Final = "loyalty.tier-progress.v1"
+COMMAND_RESULTS: Final = "loyalty.command-results.v1"
 DEAD_LETTERS: Final = "loyalty.dead-letters.v1"
 
-FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS)
+FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
 INPUTS: Final = (*FACTS, CLOCK)
-OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, DEAD_LETTERS)
+OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, COMMAND_RESULTS, DEAD_LETTERS)
 TOPICS: Final = (*INPUTS, *OUTPUTS)
 
 

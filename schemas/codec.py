@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from pipelines.domain.facts import (
+    CommandKind,
     Consent,
     Engagement,
     EngagementKind,
@@ -24,13 +25,14 @@ from pipelines.domain.facts import (
     Order,
     OrderLine,
     OrderStatus,
+    PointsCommand,
     Return,
     ReturnLine,
     ReturnStatus,
     Tick,
     Verification,
 )
-from pipelines.domain.ledger import Balance, Derivation, LedgerEntry, TierChanged, TierProgress
+from pipelines.domain.ledger import Balance, CommandResult, Derivation, LedgerEntry, TierChanged, TierProgress
 from schemas import catalogue
 
 _HEAD: Final = struct.Struct(">bI")
@@ -59,7 +61,7 @@ class DeadLetter(NamedTuple):
     message: str
 
 
-Record = Fact | Tick | LedgerEntry | Balance | TierChanged | TierProgress | DeadLetter
+Record = Fact | Tick | LedgerEntry | Balance | TierChanged | TierProgress | CommandResult | DeadLetter
 
 
 def _order(d: dict[str, Any]) -> Order:
@@ -148,6 +150,22 @@ def _member(d: dict[str, Any]) -> Member:
     )
 
 
+def _command(d: dict[str, Any]) -> PointsCommand:
+    return PointsCommand(
+        d["event_id"],
+        d["member_id"],
+        d["occurred_at"],
+        d["recorded_at"],
+        d["command_id"],
+        CommandKind(d["kind"]),
+        d["subject_id"],
+        d["points"],
+        d["actor"],
+        d["reason"],
+        d["ticket"],
+    )
+
+
 def _tick(d: dict[str, Any]) -> Tick:
     return Tick(d["at"])
 
@@ -157,6 +175,7 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Fact | Tick]]] = {
     catalogue.RETURNS: _return,
     catalogue.ENGAGEMENTS: _engagement,
     catalogue.MEMBERS: _member,
+    catalogue.COMMANDS: _command,
     catalogue.CLOCK: _tick,
 }
 
@@ -210,11 +229,13 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     Return: (catalogue.RETURNS, _with_lines),
     Engagement: (catalogue.ENGAGEMENTS, _plainly),
     Member: (catalogue.MEMBERS, _with_consents),
+    PointsCommand: (catalogue.COMMANDS, _plainly),
     Tick: (catalogue.CLOCK, _plainly),
     LedgerEntry: (catalogue.LEDGER, _entry),
     Balance: (catalogue.BALANCES, _plainly),
     TierChanged: (catalogue.TIERS, _plainly),
     TierProgress: (catalogue.TIER_PROGRESS, _plainly),
+    CommandResult: (catalogue.COMMAND_RESULTS, _plainly),
     DeadLetter: (catalogue.DEAD_LETTERS, _dead_letter),
 }
 

@@ -15,6 +15,7 @@ from pipelines.domain.account import Account, Membership, ParkedUntil
 from pipelines.domain.engagements import EngagementRecord, EngagementRef
 from pipelines.domain.lots import Activation, Calendar, Lot
 from pipelines.domain.orders import OrderRecord
+from pipelines.domain.spending import Answered, Spending
 from pipelines.domain.standing import Standing, TierSpan
 from pipelines.failure import Failure
 
@@ -26,6 +27,8 @@ ORDER: Final = b"o"
 ENGAGEMENT: Final = b"e"
 GROUP: Final = b"g"
 LOT: Final = b"l"
+SPENDING: Final = b"s"
+COMMAND: Final = b"c"
 PARKED: Final = b"p"
 
 _Account = tuple[
@@ -41,6 +44,7 @@ _Account = tuple[
     tuple[int, int, list[tuple[int, int]], tuple[int, str, int], list[TierSpan]],
     tuple[dict[str, Activation], list[tuple[int, int]]],
     dict[str, ParkedUntil],
+    dict[str, int],
 ]
 
 _encoder = msgspec.msgpack.Encoder()
@@ -48,6 +52,8 @@ _account = msgspec.msgpack.Decoder(_Account)
 _order = msgspec.msgpack.Decoder(OrderRecord)
 _ref = msgspec.msgpack.Decoder(EngagementRef)
 _lot = msgspec.msgpack.Decoder(Lot)
+_spending = msgspec.msgpack.Decoder(Spending)
+_answered = msgspec.msgpack.Decoder(Answered)
 _group = msgspec.msgpack.Decoder(list[EngagementRecord])
 
 
@@ -82,18 +88,22 @@ def account_bytes(account: Account) -> bytes:
             (standing.tier, standing.points, list(standing.days.items()), standing.frontier, standing.spans),
             (account.calendar.activations, list(account.calendar.expiries.items())),
             account.parked,
+            account.reservations,
         )
     )
 
 
 def account_of(value: bytes) -> Account:
-    *totals, membership, standing, (activations, expiries), parked = _account.decode(_body(value))
+    *totals, membership, standing, (activations, expiries), parked, reservations = _account.decode(
+        _body(value)
+    )
     tier, points, days, frontier, spans = standing
     account = Account(*totals)
     account.membership = membership
     account.standing = Standing(tier, points, dict(days), frontier, spans)
     account.calendar = Calendar(activations, dict(expiries))
     account.parked = parked
+    account.reservations = reservations
     return account
 
 
@@ -111,6 +121,22 @@ def lot_bytes(lot: Lot) -> bytes:
 
 def lot_of(value: bytes) -> Lot:
     return _lot.decode(_body(value))
+
+
+def spending_bytes(spending: Spending) -> bytes:
+    return _PREFIX + _encoder.encode(spending)
+
+
+def spending_of(value: bytes) -> Spending:
+    return _spending.decode(_body(value))
+
+
+def answered_bytes(answered: Answered) -> bytes:
+    return _PREFIX + _encoder.encode(answered)
+
+
+def answered_of(value: bytes) -> Answered:
+    return _answered.decode(_body(value))
 
 
 def ref_bytes(ref: EngagementRef) -> bytes:

@@ -69,6 +69,7 @@ TABLES: Mapping[str, pa.Schema] = {
             "subject": _TEXT,
         },
         "fact_member": _FACT | {"version": _WHOLE, "enrolled_at": _WHOLE},
+        "fact_command": _FACT | {"command_id": _TEXT, "kind": _TEXT, "subject_id": _TEXT, "points": _WHOLE},
         "tick": _PLACE | {"at": _WHOLE},
         "unreadable": _PLACE | {"problem": _TEXT},
         "dead_letter": _PLACE | {"key": pa.binary(), "value": pa.binary(), "error_class": _TEXT},
@@ -99,6 +100,21 @@ TABLES: Mapping[str, pa.Schema] = {
             "reserved": _WHOLE,
             "debt": _WHOLE,
             "lifetime": _WHOLE,
+        },
+        "command_result": _PLACE
+        | {
+            "command_id": _TEXT,
+            "member_id": _TEXT,
+            "kind": _TEXT,
+            "status": _TEXT,
+            "refusal": _TEXT,
+            "subject_id": _TEXT,
+            "points_asked": _WHOLE,
+            "active_before": _WHOLE,
+            "points_moved": _WHOLE,
+            "active_after": _WHOLE,
+            "transaction_id": _TEXT,
+            "recorded_at": _WHOLE,
         },
         "tier_progress": _PLACE | {"member_id": _TEXT, "tier": _TEXT, "qualifying_points": _WHOLE},
         "tier_changed": _PLACE
@@ -154,7 +170,7 @@ TABLES: Mapping[str, pa.Schema] = {
         "once": {"v": _WHOLE, "rule_id": _TEXT, "kind": _TEXT, "points": _WHOLE, "per_subject": pa.bool_()},
     }.items()
 }
-FACT_TABLES = ("fact_order", "fact_return", "fact_engagement", "fact_member")
+FACT_TABLES = ("fact_order", "fact_return", "fact_engagement", "fact_member", "fact_command")
 SQL = files("pipelines.audit") / "sql"
 
 
@@ -170,7 +186,8 @@ class Books:
         for name, schema in TABLES.items():
             self._insert(name, schema.empty_table(), create=True)
         facts = " UNION ALL ".join(
-            f'SELECT topic, "partition", "offset", member_id, occurred_at, recorded_at FROM {name}'
+            f'SELECT topic, "partition", "offset", member_id, occurred_at, recorded_at, '
+            f"'{name}' = 'fact_command' AS is_command FROM {name}"
             for name in FACT_TABLES
         )
         self.database.execute(f"CREATE VIEW fact AS {facts}")

@@ -59,6 +59,13 @@ def _derived(entry: Entry, derivation: Entry) -> Iterator[str]:
         yield f"The programme welcomed a new member with {points(inputs['welcome_points'])} then."
     elif formula.startswith("timing:"):
         yield from _of_timing(entry, formula, inputs)
+    elif formula == "spending":
+        yield (
+            f"Asked were {points(inputs['points_asked'])}; the lots that expire soonest give first, and what comes "
+            f"back returns to them. {points(inputs['active'])} were active just before this move."
+        )
+    elif formula == "debt":
+        yield f"The member owed {points(inputs['debt'])}, of what had been spent before it was taken back."
     else:
         told = ", ".join(f"{name} {value:,}" for name, value in inputs.items())
         yield f"Formula {formula}: {told or 'no inputs'}."

@@ -14,6 +14,7 @@ _OWN_ID = {
     "fact_return": "return_id",
     "fact_engagement": "engagement_id",
     "fact_member": "enrolled_at",
+    "fact_command": "command_id",
 }
 Progress = Callable[[str, int], None]
 
@@ -33,11 +34,13 @@ class TopicNames(NamedTuple):
     returns: str
     engagements: str
     members: str
+    commands: str
     clock: str
     ledger: str
     balances: str
     tiers: str
     tier_progress: str
+    command_results: str
     dead_letters: str
 
 
@@ -54,7 +57,7 @@ def gather(
 
     Dead letters come first, to know of which facts the bytes must be kept.
     """
-    done = topics.committed(group, names[:4])
+    done = topics.committed(group, names[:5])
     rows = [{"topic": t, "partition": p, "next_offset": offset} for (t, p), offset in done.items()]
     books.add("committed", rows)
     desk = Desk(books, schemas, progress)
@@ -64,11 +67,13 @@ def gather(
         (names.returns, desk.facts("fact_return")),
         (names.engagements, desk.facts("fact_engagement")),
         (names.members, desk.facts("fact_member")),
+        (names.commands, desk.facts("fact_command")),
         (names.clock, desk.results("tick")),
         (names.ledger, desk.ledger if derivations else desk.results("ledger")),
         (names.balances, desk.results("balance")),
         (names.tier_progress, desk.results("tier_progress")),
         (names.tiers, desk.results("tier_changed")),
+        (names.command_results, desk.results("command_result")),
     )
     return [topics.read(topic, _named(take, topic)) for topic, take in tables]
 
@@ -160,7 +165,7 @@ def _place(topic: str, record: Record) -> dict[str, Any]:
 def _fact(decoder: Decoder, record: Record, own_id: str) -> dict[str, Any]:
     """The fact's fields; its key must be its member and its record's time its `recorded_at`."""
     fact = decoder.decode(record.value)
-    if any(name not in fact for name in (own_id, "version", "member_id", "occurred_at", "recorded_at")):
+    if any(name not in fact for name in (own_id, "event_id", "member_id", "occurred_at", "recorded_at")):
         raise Unreadable("a record of another topic")
     if record.key is None or record.key.decode("utf-8", "replace") != fact["member_id"]:
         raise Unreadable(f"the key is {record.key!r}, the member {fact['member_id']}")

@@ -22,6 +22,7 @@ class Lot(NamedTuple):
     pending: int
     active: int
     expired: int
+    spent: int
 
 
 class Statement(NamedTuple):
@@ -81,6 +82,7 @@ def lots(entries: Iterable[Entry]) -> tuple[Lot, ...]:
             accounts.get("PENDING", 0),
             accounts.get("ACTIVE", 0),
             accounts.get("EXPIRED", 0),
+            accounts.get("REDEEMED", 0) + accounts.get("RESERVED", 0),
         )
         for lot_id, accounts in sums.items()
     )

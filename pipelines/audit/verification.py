@@ -13,7 +13,7 @@ RECOMPUTED = (
     "40_worth_of_orders.sql",
     "50_start_of_tiers.sql",
 )
-ANSWERED = ("60_engagements.sql", "70_expected.sql", "80_ledger_by_lot.sql")
+ANSWERED = ("60_engagements.sql", "65_ledger_by_lot.sql", "70_expected.sql")
 SHOWN = 5
 
 
@@ -84,6 +84,7 @@ _ENTITIES = " UNION ALL ".join(
         ("fact_return", "return_id"),
         ("fact_engagement", "engagement_id"),
         ("fact_member", "member_id"),
+        ("fact_command", "command_id"),
     )
 )
 FIGURES = {
@@ -101,6 +102,10 @@ FIGURES = {
     "points recomputed": "SELECT coalesce(sum(held), 0) FROM expected_lot",
     "points pending": "SELECT coalesce(sum(pending), 0) FROM ledger_lot",
     "points active": "SELECT coalesce(sum(active), 0) FROM ledger_lot",
+    "commands": "SELECT count(DISTINCT (member_id, command_id)) FROM command_result",
+    "points redeemed": """
+        SELECT coalesce(sum(CASE WHEN to_account = 'REDEEMED' THEN points ELSE -points END), 0)
+        FROM ledger WHERE 'REDEEMED' IN (from_account, to_account)""",
     "points expired": "SELECT coalesce(sum(expired), 0) FROM ledger_lot",
 }
 

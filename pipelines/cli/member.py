@@ -95,7 +95,7 @@ def _standing(progress: Entry | None) -> str:
 def _lots(told: Statement, last: int) -> Table:
     shown = told.lots[-last:]
     table = Table("lot", title=f"Last {len(shown)} of {len(told.lots)} lots")
-    for name in ("issued", "taken back", "pending", "active", "expired"):
+    for name in ("issued", "taken back", "pending", "active", "expired", "spent"):
         table.add_column(name, justify="right")
     for lot in shown:
         table.add_row(lot.lot_id, *(f"{number:,}" for number in lot[1:]))

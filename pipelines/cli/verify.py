@@ -52,11 +52,13 @@ def cluster(given_prefix: str | None) -> Cluster:
         catalogue.RETURNS,
         catalogue.ENGAGEMENTS,
         catalogue.MEMBERS,
+        catalogue.COMMANDS,
         catalogue.CLOCK,
         catalogue.LEDGER,
         catalogue.BALANCES,
         catalogue.TIERS,
         catalogue.TIER_PROGRESS,
+        catalogue.COMMAND_RESULTS,
         catalogue.DEAD_LETTERS,
     )
     return Cluster(

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.ledger import Balance, LedgerEntry, TierChanged, TierProgress
+from pipelines.domain.ledger import Balance, CommandResult, LedgerEntry, TierChanged, TierProgress
 
 
 @dataclass(slots=True)
@@ -20,10 +20,11 @@ class Results:
     balances: list[Balance] = field(default_factory=list)
     tiers: list[TierChanged] = field(default_factory=list)
     progress: list[TierProgress] = field(default_factory=list)
+    answers: list[CommandResult] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     outcomes: Counter[str] | None = None
 
-    def take(self, result: LedgerEntry | Balance | TierChanged | TierProgress) -> None:
+    def take(self, result: LedgerEntry | Balance | TierChanged | TierProgress | CommandResult) -> None:
         match result:
             case LedgerEntry():
                 self.ledger.append(result)
@@ -33,6 +34,8 @@ class Results:
                 self.tiers.append(result)
             case TierProgress():
                 self.progress.append(result)
+            case CommandResult():
+                self.answers.append(result)
 
     def end(self) -> tuple[Any, ...]:
         """What every order of arrival must agree on."""
@@ -62,12 +65,24 @@ def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
     if "ledger" in expect:
         exact = expect.get("ledger_exact") == "true"
         yield from _ledger(expect["ledger"], results.ledger, exact)
+    if "answers" in expect:
+        yield from _answers(expect["answers"], results.answers)
     if "refused" in expect and sorted(results.refused) != sorted(expect["refused"]):
         yield f"refused are {sorted(results.refused)}, not {sorted(expect['refused'])}"
     if "outcomes" in expect and results.outcomes is not None:
         wanted = {name: int(count) for name, count in expect["outcomes"].items()}
         if dict(results.outcomes) != wanted:
             yield f"outcomes are {dict(results.outcomes)}, not {wanted}"
+
+
+def _answers(wanted: Sequence[Mapping[str, Any]], answers: Sequence[CommandResult]) -> Iterator[str]:
+    """All answers to commands, in order, each by what is given of it."""
+    if len(wanted) != len(answers):
+        told = ", ".join(f"{a.command_id} {a.refusal or a.status}" for a in answers) or "none"
+        yield f"the answers are {told}; {len(wanted)} are wanted"
+        return
+    for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
+        yield from _fields(f"answer {number}", one, answer)
 
 
 def _fields(what: str, wanted: Mapping[str, Any], record: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 from pipelines.domain.facts import (
+    CommandKind,
     Consent,
     Engagement,
     EngagementKind,
@@ -22,6 +23,7 @@ from pipelines.domain.facts import (
     Order,
     OrderLine,
     OrderStatus,
+    PointsCommand,
     Return,
     ReturnLine,
     ReturnStatus,
@@ -107,12 +109,13 @@ def member_of(given: Given, member_id: str) -> Member:
 
 
 def facts_of(steps: Sequence[Given], member_id: str) -> Iterator[Fact]:
-    """The facts of the steps, each `{at: …, order|return|engagement|member: {…}}`."""
+    """The facts of the steps, each `{at: …, order|return|engagement|member|command: {…}}`."""
     makers: dict[str, Callable[[Given, int, str], Fact]] = {
         "order": _order,
         "return": _return,
         "engagement": _engagement,
         "member": _member,
+        "command": _command,
     }
     for step in steps:
         found = step.only(("at", *makers), ("at",))
@@ -276,3 +279,24 @@ def _member(given: Given, at_ms: int, member_id: str) -> Member:
     name = found.pop("member_id", member_id)
     made = member_of(Given(given.where, found), name)
     return made._replace(recorded_at_ms=at_ms, occurred_at_ms=max(made.enrolled_at_ms, at_ms - 1))
+
+
+def _command(given: Given, at_ms: int, member_id: str) -> PointsCommand:
+    allowed = ("command_id", "kind", "subject_id", "points", "actor", "reason", "ticket")
+    found = given.only(("member_id", "event_id", "occurred_at", *allowed), ("command_id", "kind"))
+    kind = CommandKind(found["kind"])
+    said = {"actor": "agent-1", "reason": "goodwill", "ticket": "T-1"} if kind is CommandKind.ADJUST else {}
+    said |= found
+    return PointsCommand(
+        said.get("event_id", said["command_id"]),
+        said.get("member_id", member_id),
+        _at(given, found, "occurred_at", at_ms) or 0,
+        at_ms,
+        said["command_id"],
+        kind,
+        said.get("subject_id"),
+        int(said.get("points", 0)),
+        said.get("actor"),
+        said.get("reason"),
+        said.get("ticket"),
+    )

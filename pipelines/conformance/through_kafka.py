@@ -18,9 +18,10 @@ from confluent_kafka.admin import AdminClient
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.facts import Engagement, Fact, Order, Return
+from pipelines.domain.facts import Engagement, Fact, Order, PointsCommand, Return
 from pipelines.domain.ledger import (
     Balance,
+    CommandResult,
     Derivation,
     DerivedLine,
     LedgerAccount,
@@ -127,6 +128,10 @@ def _named(fact: Fact, vector: str) -> Fact:
         own["return_id"] = f"{vector}{_BETWEEN}{fact.return_id}"
     if isinstance(fact, Engagement):
         own["engagement_id"] = f"{vector}{_BETWEEN}{fact.engagement_id}"
+    if isinstance(fact, PointsCommand):
+        own["command_id"] = f"{vector}{_BETWEEN}{fact.command_id}"
+        if fact.subject_id is not None:
+            own["subject_id"] = f"{vector}{_BETWEEN}{fact.subject_id}"
     return fact._replace(**own)
 
 
@@ -138,6 +143,7 @@ def _read(bootstrap: str, registry_url: str, prefix: str) -> dict[str, Results]:
         catalogue.BALANCES: _balance,
         catalogue.TIERS: _change,
         catalogue.TIER_PROGRESS: _progress,
+        catalogue.COMMAND_RESULTS: _answer,
     }
     for topic, make in makers.items():
         decoder = Decoder(schemas)
@@ -193,6 +199,12 @@ def _balance(told: dict[str, Any]) -> Balance:
 def _change(told: dict[str, Any]) -> TierChanged:
     change = TierChanged(**_instants(told, TierChanged))
     return change._replace(kind=TierChange(change.kind))
+
+
+def _answer(told: dict[str, Any]) -> CommandResult:
+    for name in ("command_id", "subject_id"):
+        told[name] = None if told[name] is None else told[name].split(_BETWEEN, 1)[1]
+    return CommandResult(**_instants(told, CommandResult))
 
 
 def _progress(told: dict[str, Any]) -> TierProgress:

@@ -41,6 +41,7 @@ EXPECTATIONS: Final = (
     "tier",
     "tiers",
     "progress",
+    "answers",
     "refused",
     "outcomes",
     "triggers",

@@ -62,7 +62,8 @@ class ParkedUntil(NamedTuple):
 class Account:
     """`now_ms` is the greatest recorded time or clock tick seen; `sequence` counts ledger entries.
 
-    `lifetime` is all that was ever granted, less what was taken back.
+    `lifetime` is all that was ever granted, less what was taken back; `reservations` are the open ones, each until
+    when.
     """
 
     member_id: str
@@ -77,6 +78,7 @@ class Account:
     standing: Standing = field(default_factory=Standing)
     calendar: Calendar = field(default_factory=Calendar)
     parked: dict[str, ParkedUntil] = field(default_factory=dict)
+    reservations: dict[str, int] = field(default_factory=dict)
 
     @property
     def enrolled_at_ms(self) -> int | None:
@@ -89,9 +91,9 @@ class Account:
     def next_due_ms(self) -> int | None:
         """The earliest instant at which something happens by itself."""
         waiting = [a.at_ms for a in self.calendar.activations.values()]
-        return min(
-            [*waiting, *self.calendar.expiries, *(p.at_ms for p in self.parked.values())], default=None
-        )
+        parked = [p.at_ms for p in self.parked.values()]
+        everything = [*waiting, *self.calendar.expiries, *parked, *self.reservations.values()]
+        return min(everything, default=None)
 
     def balance(self) -> Balance:
         """The account's totals as of its now."""
@@ -185,7 +187,8 @@ class Journal:
         assert points > 0, points
         account = self.account
         lot = self.book.lot(lot_id)
-        self.book.put(lot.moved(source, -points).moved(target, points), account.now_ms)
+        lot = lot.moved(source, -points).moved(target, points)
+        self.book.put(lot._replace(sequence=lot.sequence or account.sequence), account.now_ms)
         account.sequence += 1
         self._book(source, -points)
         self._book(target, points)
@@ -224,7 +227,11 @@ class Journal:
         elif side is LedgerAccount.PENDING:
             account.pending += points
             assert account.pending >= 0, account
+        elif side is LedgerAccount.RESERVED:
+            account.reserved += points
+            assert account.reserved >= 0, account
+        elif side is LedgerAccount.DEBT:
+            account.debt -= points
+            assert account.debt >= 0, account
         elif side in (LedgerAccount.ISSUED, LedgerAccount.CLAWED_BACK):
             account.lifetime -= points
-        else:
-            assert side is LedgerAccount.EXPIRED, side

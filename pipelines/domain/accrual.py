@@ -8,7 +8,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 
 from pipelines.domain.account import Account, Cause, Journal
-from pipelines.domain.calendar import expires_ms, local_day
+from pipelines.domain.calendar import local_day
 from pipelines.domain.engagements import Earned, EngagementRecord, earned_in_group, taken_back_for
 from pipelines.domain.ledger import Derivation, LedgerAccount, Reason, Term, TierChange, TierChanged
 from pipelines.domain.lots import Lot
@@ -26,6 +26,8 @@ from pipelines.domain.orders import (
 from pipelines.domain.programme import Programme
 from pipelines.domain.rating import Rated, derived_lines
 from pipelines.domain.standing import Position, Standing, TierSpan
+from pipelines.domain.timing import settle_time
+from pipelines.domain.waterfall import take_back
 
 NOTHING = Rated(0, (), ())
 WELCOME = "welcome"
@@ -164,31 +166,7 @@ def _correct(
         )
     else:
         owed = granted - rated.total
-        _take_back(record.lot_id, owed, journal, cause, reason, effective_at_ms, "order", derivation)
-
-
-def _take_back(
-    lot_id: str,
-    owed: int,
-    journal: Journal,
-    cause: Cause,
-    reason: Reason,
-    effective_at_ms: int,
-    rule_id: str,
-    derivation: Derivation,
-) -> None:
-    """Pending points go first, then active ones; of those expired already only the name changes."""
-    lot = journal.book.lot(lot_id)
-    for source, there in (
-        (LedgerAccount.PENDING, lot.pending),
-        (LedgerAccount.ACTIVE, lot.active),
-        (LedgerAccount.EXPIRED, lot.expired),
-    ):
-        if points := min(owed, there):
-            target = LedgerAccount.CLAWED_BACK
-            journal.move(cause, lot_id, points, source, target, reason, effective_at_ms, rule_id, derivation)
-            owed -= points
-    assert not owed, (lot, owed)
+        take_back(record.lot_id, owed, journal, cause, reason, effective_at_ms, "order", derivation)
 
 
 def _order_derivation(
@@ -220,7 +198,7 @@ def time_order(record: OrderRecord, journal: Journal, cause: Cause, effective_at
     active_from = active_from_ms(record, journal.programme.at(record.placed_at_ms))
     held = max(0, lot.granted - _worth_without_held(record, active_from, journal))
     released_ms = effective_at_ms if held < lot.held else active_from
-    _time(lot, active_from, held, released_ms, journal, cause)
+    settle_time(lot, active_from, held, released_ms, journal, cause)
 
 
 def _worth_without_held(record: OrderRecord, active_from: int, journal: Journal) -> int:
@@ -229,73 +207,6 @@ def _worth_without_held(record: OrderRecord, active_from: int, journal: Journal)
         return journal.book.lot(record.lot_id).granted
     kept = kept_minor(record.lines, [*refunds(record), *holding])
     return worth(record, kept, record.tier, journal.programme).total
-
-
-def _time(lot: Lot, active_from: int, held: int, released_ms: int, journal: Journal, cause: Cause) -> None:
-    """Move a lot's points to where they belong now: what was held until `released_ms` is active from then on."""
-    version = journal.programme.at(lot.earned_at_ms)
-    expires = None if version.expiry is None else expires_ms(active_from, version.expiry, version.zone)
-    now_ms = journal.account.now_ms
-    lot = lot._replace(active_from_ms=active_from, expires_at_ms=expires, held=held)
-    journal.book.put(lot, now_ms)
-    waits = lot.granted if now_ms < active_from else held
-    gone = 0 if expires is None or now_ms < expires else lot.granted - waits
-    told_ms = cause.recorded_at_ms
-    _shift(lot, LedgerAccount.EXPIRED, LedgerAccount.ACTIVE, lot.expired - gone, told_ms, journal, cause)
-    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.PENDING, waits - lot.pending, told_ms, journal, cause)
-    begins_ms = max(active_from, released_ms)
-    _shift(lot, LedgerAccount.PENDING, LedgerAccount.ACTIVE, lot.pending - waits, begins_ms, journal, cause)
-    ends_ms = max(expires or 0, begins_ms)
-    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.EXPIRED, gone - lot.expired, ends_ms, journal, cause)
-
-
-_TIMED = {
-    (LedgerAccount.PENDING, LedgerAccount.ACTIVE): (Reason.ACTIVATION, "pending"),
-    (LedgerAccount.ACTIVE, LedgerAccount.EXPIRED): (Reason.EXPIRY, "expiry"),
-    (LedgerAccount.ACTIVE, LedgerAccount.PENDING): (Reason.EDIT, "pending"),
-    (LedgerAccount.EXPIRED, LedgerAccount.ACTIVE): (Reason.EDIT, "expiry"),
-}
-
-
-def _shift(
-    lot: Lot,
-    source: LedgerAccount,
-    target: LedgerAccount,
-    points: int,
-    effective_at_ms: int,
-    journal: Journal,
-    cause: Cause,
-) -> None:
-    """Move points of a lot for no other reason than the time it is; nothing when there are none to move."""
-    if points <= 0:
-        return
-    reason, rule_id = _TIMED[source, target]
-    version = journal.programme.at(lot.earned_at_ms)
-    inputs = [("active_from_ms", lot.active_from_ms), ("held", lot.held)]
-    if lot.expires_at_ms is not None and version.expiry is not None:
-        inputs += [("expires_at_ms", lot.expires_at_ms), ("expiry_months", version.expiry.months)]
-    ends = "never" if version.expiry is None else f"{version.expiry.end_of.value}:{version.zone}"
-    derivation = Derivation(f"timing:{ends}", tuple(inputs), (), (), lot.granted, lot.granted, ())
-    journal.move(cause, lot.lot_id, points, source, target, reason, effective_at_ms, rule_id, derivation)
-
-
-def activate(lot_id: str, journal: Journal) -> None:
-    """The lot's points become active, at the instant that its timer says.
-
-    A timer fires once an instant, for now only grows: hence the cause's name is unique.
-    """
-    lot = journal.book.lot(lot_id)
-    due = journal.account.calendar.activations[lot_id]
-    assert due == (lot.active_from_ms, lot.pending - lot.held), (due, lot)
-    cause = Cause(f"activation:{lot_id}@{due.at_ms}", due.at_ms, (lot_id,))
-    _shift(lot, LedgerAccount.PENDING, LedgerAccount.ACTIVE, due.points, due.at_ms, journal, cause)
-
-
-def expire(lot_id: str, at_ms: int, journal: Journal) -> None:
-    """The lot's active points cease, at that instant."""
-    lot = journal.book.lot(lot_id)
-    cause = Cause(f"expiry:{lot_id}@{at_ms}", at_ms, (lot_id,))
-    _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.EXPIRED, lot.active, at_ms, journal, cause)
 
 
 def settle_group(
@@ -349,8 +260,8 @@ def _settle_at_once(
         ways = LedgerAccount.ISSUED, LedgerAccount.ACTIVE
         journal.move(cause, lot.lot_id, difference, *ways, reason, at_ms, rule_id, derivation)
     else:
-        _take_back(lot.lot_id, -difference, journal, cause, reason, at_ms, rule_id, derivation)
-    _time(journal.book.lot(lot.lot_id), at_ms, 0, at_ms, journal, cause)
+        take_back(lot.lot_id, -difference, journal, cause, reason, at_ms, rule_id, derivation)
+    settle_time(journal.book.lot(lot.lot_id), at_ms, 0, at_ms, journal, cause)
 
 
 def settle_welcome(journal: Journal, cause: Cause) -> None:
@@ -364,7 +275,7 @@ def settle_welcome(journal: Journal, cause: Cause) -> None:
     if target != before:
         _settle_at_once(lot, target - before, journal, cause, reason, at_ms, "welcome", derivation)
     elif target:
-        _time(lot, at_ms, 0, at_ms, journal, cause)
+        settle_time(lot, at_ms, 0, at_ms, journal, cause)
 
 
 def tier_changes(

@@ -161,10 +161,41 @@ class Member(NamedTuple):
     erased_at_ms: int | None
 
 
+class CommandKind(StrEnum):
+    """What is asked to be done with a member's points."""
+
+    REDEEM = "REDEEM"
+    CANCEL_REDEMPTION = "CANCEL_REDEMPTION"
+    RESERVE = "RESERVE"
+    COMMIT = "COMMIT"
+    RELEASE = "RELEASE"
+    ADJUST = "ADJUST"
+
+
+class PointsCommand(NamedTuple):
+    """A request to spend, hold or adjust points; answered once, whatever comes again under its `command_id`.
+
+    `subject_id` is the redemption or reservation that it makes or is about; `points` counts for REDEEM, RESERVE and
+    ADJUST (there also negative); an agent's ADJUST tells `actor`, `reason` and `ticket`.
+    """
+
+    event_id: str
+    member_id: str
+    occurred_at_ms: int
+    recorded_at_ms: int
+    command_id: str
+    kind: CommandKind
+    subject_id: str | None
+    points: int
+    actor: str | None
+    reason: str | None
+    ticket: str | None
+
+
 class Tick(NamedTuple):
     """The clock of one partition has reached `at_ms`."""
 
     at_ms: int
 
 
-Fact = Order | Return | Engagement | Member
+Fact = Order | Return | Engagement | Member | PointsCommand

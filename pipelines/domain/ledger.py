@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from pipelines.domain.facts import CommandKind
+
 
 class LedgerAccount(StrEnum):
     """Where points can be; the sum over all of them is zero, with ISSUED the negative side."""
@@ -185,11 +187,41 @@ class TierProgress(NamedTuple):
     by_ms: int | None
 
 
-class Parked(NamedTuple):
-    """A return that waits for its order."""
+class CommandStatus(StrEnum):
+    """Whether a command was carried out; it is never carried out in part."""
 
-    return_id: str
-    order_id: str
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+
+
+class CommandRefusal(StrEnum):
+    """Why a command was not carried out."""
+
+    INSUFFICIENT_POINTS = "INSUFFICIENT_POINTS"
+    NOT_A_MEMBER = "NOT_A_MEMBER"
+    LATE = "LATE"
+    SUBJECT_EXISTS = "SUBJECT_EXISTS"
+    SUBJECT_UNKNOWN = "SUBJECT_UNKNOWN"
+    SUBJECT_CLOSED = "SUBJECT_CLOSED"
+
+
+class CommandResult(NamedTuple):
+    """The answer to a command, with the figures it was decided on, and what it left."""
+
+    command_id: str
+    member_id: str
+    kind: CommandKind
+    status: CommandStatus
+    refusal: CommandRefusal | None
+    subject_id: str | None
+    points_asked: int
+    active_before: int
+    points_moved: int
+    active_after: int
+    reserved_after: int
+    debt_after: int
+    transaction_id: str | None
+    recorded_at_ms: int
 
 
 class Refused(StrEnum):

@@ -1,6 +1,6 @@
 """Lots: where the points of one order, engagement or welcome are, and when they begin and cease to count.
 
-Theory of operation. What a lot is worth follows from the facts; where its points are follows from the clock alone:
+Theory of operation. What a lot is worth follows from the facts; where its unspent points are from the clock alone:
 pending before `active_from_ms`, active from then on, expired from `expires_at_ms` on. A return that was requested
 before the points became active holds back what it would take, until it is settled. So points never need to be
 remembered as "already expired": when the worth or an instant of a lot changes, its points go where they belong,
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipelines.domain.ledger import LedgerAccount
 
@@ -20,7 +20,8 @@ class Lot(NamedTuple):
     """The points of one source. `held` of the pending ones wait for a return; `expires_at_ms` None is never.
 
     `earned_at_ms` and `tier` say by which rules they were earned: an order's is the one just before it, None means the
-    one in force then, whatever comes to be known of it.
+    one in force then, whatever comes to be known of it. `sequence` is that of the lot's first entry. `debt`,
+    `written_off` and `adjusted` are what moved between the lot and these ledger accounts, on balance.
     """
 
     lot_id: str
@@ -28,26 +29,42 @@ class Lot(NamedTuple):
     tier: int | None = None
     active_from_ms: int = 0
     expires_at_ms: int | None = None
-    pending: int = 0
+    sequence: int = 0
     held: int = 0
+    pending: int = 0
     active: int = 0
+    reserved: int = 0
+    redeemed: int = 0
     expired: int = 0
+    debt: int = 0
+    written_off: int = 0
+    adjusted: int = 0
 
     @property
     def granted(self) -> int:
-        """All points that the source has been given, wherever they are now."""
+        """What the source has been given, on balance, wherever it is now."""
+        return self.free + self.reserved + self.redeemed + self.debt + self.written_off + self.adjusted
+
+    @property
+    def free(self) -> int:
+        """The points that nobody has spent: where they are, the clock says."""
         return self.pending + self.active + self.expired
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing of it is anywhere."""
+        return not any(self[_FIRST_ACCOUNT:])
+
     def moved(self, account: LedgerAccount, points: int) -> Lot:
-        """The lot with so many points more (or fewer) in an account; those outside of a lot are not its concern."""
-        match account:
-            case LedgerAccount.PENDING:
-                return self._replace(pending=self.pending + points)
-            case LedgerAccount.ACTIVE:
-                return self._replace(active=self.active + points)
-            case LedgerAccount.EXPIRED:
-                return self._replace(expired=self.expired + points)
-        return self
+        """The lot with so many points more (or fewer) in an account."""
+        name = account.value.lower()
+        if name not in _ACCOUNTS:
+            return self
+        return self._replace(**{name: getattr(self, name) + points})
+
+
+_FIRST_ACCOUNT: Final = Lot._fields.index("pending")
+_ACCOUNTS: Final = frozenset(Lot._fields[_FIRST_ACCOUNT:])
 
 
 class Activation(NamedTuple):
@@ -89,13 +106,14 @@ class Book:
     """A member's lots: read when asked for, and those that have changed."""
 
     read: Callable[[str], Lot | None]
+    read_all: Callable[[], Iterable[Lot]]
     calendar: Calendar
     lots: dict[str, Lot] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
 
-    def all(self, stored: Iterable[tuple[str, Lot]]) -> list[Lot]:
-        """Every lot, by id: those stored, as they are by now."""
-        return [lot for _, lot in sorted((dict(stored) | self.lots).items())]
+    def all(self) -> list[Lot]:
+        """Every lot, as it is by now."""
+        return list(({lot.lot_id: lot for lot in self.read_all()} | self.lots).values())
 
     def lot(self, lot_id: str) -> Lot:
         """The lot; an empty one when there is none yet."""

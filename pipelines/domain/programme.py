@@ -25,6 +25,15 @@ class Stacking(StrEnum):
     MULTIPLICATIVE = "multiplicative"
 
 
+class Clawback(StrEnum):
+    """Who bears what is to be taken back of a lot that was spent: the programme; the member as far as the balance goes;
+    or the member, whose debt the next points repay."""
+
+    OWN_ONLY = "own_only"
+    WITHIN_BALANCE = "within_balance"
+    ALLOW_NEGATIVE = "allow_negative"
+
+
 class Rounding(StrEnum):
     """To the end of what a lot lives, once its months are over."""
 
@@ -133,6 +142,8 @@ class ProgrammeVersion:
     pending_days: int
     pending_latest_days: int
     expiry: Expiry | None
+    clawback: Clawback
+    reservation_minutes: int
     bonus_scale: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-from pipelines.domain.facts import Fact, Tick
+from pipelines.domain.facts import Fact, PointsCommand, Tick
 from pipelines.domain.programme import DAY_MS
 
 HOUR_MS = 3_600_000
@@ -64,7 +64,7 @@ def arrivals(facts: list[Any], rnd: Random, shares: Shares) -> Iterator[Arrival]
         yield Arrival(at_ms, fact)
         if rnd.random() < shares.duplicate:
             yield Arrival(at_ms + rnd.randrange(HOUR_MS), fact)
-        if fact.version > 1 and rnd.random() < shares.stale:
+        if not isinstance(fact, PointsCommand) and fact.version > 1 and rnd.random() < shares.stale:
             yield Arrival(at_ms + rnd.randrange(HOUR_MS), fact._replace(version=fact.version - 1))
 
 

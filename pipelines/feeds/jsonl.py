@@ -1,5 +1,5 @@
 """Facts from a file of JSON lines, one a line: `{"order": {...}}`, `{"return": …}`, `{"engagement": …}`,
-`{"member": …}` or `{"tick": …}`, with the fields of the schemas and ISO 8601 instants."""
+`{"member": …}`, `{"command": …}` or `{"tick": …}`, with the fields of the schemas and ISO 8601 instants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.domain.facts import Engagement, Fact, Member, Order, Return, Tick
+from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from schemas.border import check_fact
@@ -22,6 +22,7 @@ KINDS: Final[dict[str, type]] = {
     "return": Return,
     "engagement": Engagement,
     "member": Member,
+    "command": PointsCommand,
     "tick": Tick,
 }
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {kind: TypeAdapter(record) for kind, record in KINDS.items()}
@@ -38,6 +39,7 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "return": {"settled_at_ms": None},
     "engagement": {"distance_m": None, "duration_s": None, "subject": None},
     "member": {"birthday_month": None, "birthday_day": None, "consents": [], "erased_at_ms": None},
+    "command": {"subject_id": None, "points": 0, "actor": None, "reason": None, "ticket": None},
     "tick": {},
 }
 

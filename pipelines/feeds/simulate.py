@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from pipelines.domain.facts import (
+    CommandKind,
     Consent,
     Engagement,
     EngagementKind,
@@ -19,6 +20,7 @@ from pipelines.domain.facts import (
     Order,
     OrderLine,
     OrderStatus,
+    PointsCommand,
     Return,
     ReturnLine,
     ReturnStatus,
@@ -90,6 +92,8 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
     if rnd.random() < 0.4:
         at_ms = rnd.randrange(start_ms, end_ms)
         told.append(_engagement(member_id, "profile", EngagementKind.PROFILE_COMPLETED, at_ms, market, None))
+    for n in range(_count(orders_a_year * days / 365 * 0.2, rnd)):
+        told += _commands(member_id, n, rnd.randrange(start_ms, end_ms), rnd)
     return arrivals(one_instant_each(told), rnd, shares)
 
 
@@ -229,6 +233,41 @@ def _run(
             recorded_at_ms=run.recorded_at_ms + rnd.randrange(HOUR_MS, 3 * DAY_MS),
             distance_m=max(400, (run.distance_m or 0) - rnd.randrange(3_000)),
         )
+
+
+def _commands(member_id: str, number: int, at_ms: int, rnd: Random) -> Iterator[PointsCommand]:
+    """A redemption, some cancelled; a reservation at the checkout that ends in each of its ways; or an agent's case."""
+    name = f"{member_id}-c{number}"
+    points = rnd.choice((50, 100, 250, 500, 1_000))
+    later = at_ms + rnd.randrange(60_000, 50 * 60_000)
+    match rnd.choices(
+        ("redeem", "cancelled", "committed", "released", "forgotten", "agent"), (50, 10, 20, 8, 7, 5)
+    )[0]:
+        case "redeem":
+            yield _command(name, member_id, CommandKind.REDEEM, at_ms, points)
+        case "cancelled":
+            yield _command(name, member_id, CommandKind.REDEEM, at_ms, points)
+            days = rnd.randrange(DAY_MS, 20 * DAY_MS)
+            yield _command(f"{name}-x", member_id, CommandKind.CANCEL_REDEMPTION, at_ms + days, 0, name)
+        case "committed":
+            yield _command(name, member_id, CommandKind.RESERVE, at_ms, points)
+            yield _command(f"{name}-x", member_id, CommandKind.COMMIT, later, 0, name)
+        case "released":
+            yield _command(name, member_id, CommandKind.RESERVE, at_ms, points)
+            yield _command(f"{name}-x", member_id, CommandKind.RELEASE, later, 0, name)
+        case "forgotten":
+            yield _command(name, member_id, CommandKind.RESERVE, at_ms, points)
+        case _:
+            given = _command(name, member_id, CommandKind.ADJUST, at_ms, rnd.choice((-100, 50, 200)))
+            yield given._replace(actor="agent-7", reason="goodwill", ticket=f"T-{number}")
+
+
+def _command(
+    name: str, member_id: str, kind: CommandKind, at_ms: int, points: int, subject_id: str | None = None
+) -> PointsCommand:
+    return PointsCommand(
+        f"sim-{name}", member_id, at_ms, at_ms + 800, name, kind, subject_id, points, None, None, None
+    )
 
 
 def _engagement(

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
 from pipelines.domain.accrual import (
-    activate,
-    expire,
     follow,
     refold,
     settle_group,
@@ -21,9 +19,19 @@ from pipelines.domain.accrual import (
     time_order,
 )
 from pipelines.domain.engagements import EngagementRecord, EngagementRef, engagement_record, group_of
-from pipelines.domain.facts import Engagement, Fact, Member, Order, OrderStatus, Return, Tick
+from pipelines.domain.facts import (
+    Engagement,
+    Fact,
+    Member,
+    Order,
+    OrderStatus,
+    PointsCommand,
+    Return,
+    Tick,
+)
 from pipelines.domain.ledger import (
     Balance,
+    CommandResult,
     LedgerEntry,
     Outcome,
     Reason,
@@ -41,10 +49,13 @@ from pipelines.domain.orders import (
     worth_the_same,
 )
 from pipelines.domain.programme import DAY_MS, Programme
+from pipelines.domain.spending import Answered, Spending, decide, time_out
+from pipelines.domain.timing import activate, expire
+from pipelines.domain.waterfall import repay
 from state import layout
 from state.store import Store
 
-Result = LedgerEntry | Balance | TierChanged | TierProgress
+Result = LedgerEntry | Balance | TierChanged | TierProgress | CommandResult
 
 
 DUE_MAX = 5_000
@@ -101,7 +112,12 @@ class Accounts:
         return Answer(Outcome.APPLIED, tuple(refusals), tuple(results))
 
     def _refusal(self, fact: Fact) -> Refusal | None:
-        """What can be said of the fact alone: it came too late, or in money that the programme does not know."""
+        """What can be said of the fact alone: it came too late, or in money that the programme does not know.
+
+        A command that is late is answered so.
+        """
+        if isinstance(fact, PointsCommand):
+            return None
         late_ms = fact.recorded_at_ms - fact.occurred_at_ms
         if late_ms > self._lateness_ms:
             days = self.programme.lateness_days
@@ -134,12 +150,14 @@ class Visit:
     def __init__(self, programme: Programme, store: Store, member_id: str) -> None:
         value = store.get(layout.ACCOUNT, member_id)
         self.programme = programme
+        self._lateness_ms = programme.lateness_days * DAY_MS
         self.store = store
         self.account = Account(member_id) if value is None else layout.account_of(value)
-        self.book = Book(self._read_lot, self.account.calendar)
+        self.book = Book(self._read_lot, self._read_lots, self.account.calendar)
         self.journal = Journal(self.account, programme, self.book)
         self.orders: dict[str, OrderRecord] = {}
         self.changes: list[TierChanged] = []
+        self.answers: list[CommandResult] = []
         self.refusals: list[Refusal] = []
         self._scheduled = self.account.next_due_ms()
         self._told = (self._balance(), self._progress())
@@ -154,6 +172,18 @@ class Visit:
     def _read_lot(self, lot_id: str) -> Lot | None:
         value = self.store.get(layout.LOT, self.account.member_id, lot_id)
         return None if value is None else layout.lot_of(value)
+
+    def _read_lots(self) -> list[Lot]:
+        stored = self.store.of_member(layout.LOT, self.account.member_id)
+        return [layout.lot_of(value) for _, value in stored]
+
+    def _spending(self, subject_id: str) -> Spending | None:
+        value = self.store.get(layout.SPENDING, self.account.member_id, subject_id)
+        return None if value is None else layout.spending_of(value)
+
+    def _keep_spending(self, spending: Spending) -> None:
+        value = layout.spending_bytes(spending)
+        self.store.put(layout.SPENDING, self.account.member_id, spending.subject_id, value)
 
     def order(self, order_id: str) -> OrderRecord:
         if order_id not in self.orders:
@@ -173,16 +203,22 @@ class Visit:
     def advance(self, now_ms: int) -> None:
         """Bring the account forward: all that is due until then happens, each thing at its own instant."""
         account = self.account
-        account.now_ms = max(account.now_ms, now_ms)
-        while (due := account.next_due_ms()) is not None and due <= account.now_ms:
+        until_ms = max(account.now_ms, now_ms)
+        while (due := account.next_due_ms()) is not None and due <= until_ms:
+            account.now_ms = max(account.now_ms, due)
             for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
                 activate(lot_id, self.journal)
+            for subject_id in sorted(s for s, until in account.reservations.items() if until == due):
+                spending = self._spending(subject_id)
+                assert spending is not None, subject_id
+                self._keep_spending(time_out(spending, self.journal))
             if due in account.calendar.expiries:
-                for lot in self._all_lots():
+                for lot in self.book.all():
                     if lot.expires_at_ms == due:
                         expire(lot.lot_id, due, self.journal)
             for return_id in sorted(r for r, p in account.parked.items() if p.at_ms == due):
                 self._give_up_on(return_id)
+        account.now_ms = until_ms
 
     def _give_up_on(self, return_id: str) -> None:
         parked = self.account.parked[return_id]
@@ -207,6 +243,8 @@ class Visit:
             return self._apply_return(fact, source)
         if isinstance(fact, Engagement):
             return self._apply_engagement(fact)
+        if isinstance(fact, PointsCommand):
+            return self._apply_command(fact)
         return self._apply_member(fact)
 
     def _apply_order(self, order: Order) -> Outcome:
@@ -270,6 +308,7 @@ class Visit:
         """Settle a changed order; when it changes what was rated after it, settle that too."""
         if worth_the_same(known, record):
             time_order(record, self.journal, cause, effective_at_ms)
+            repay(self.journal, cause)
             self.keep(record)
             return
         before = list(self.account.standing.spans)
@@ -280,6 +319,7 @@ class Visit:
         else:
             self.orders[record.order_id] = record
             self._refold(cause, record.order_id, reason, effective_at_ms, Reason.TIER_CORRECTION)
+        repay(self.journal, cause)
         self.changes += tier_changes(self.account, before, cause, self.programme)
 
     def _refold(
@@ -294,10 +334,6 @@ class Visit:
         stored = self.store.of_member(layout.ORDER, self.account.member_id)
         found = {order_id: layout.order_of(value) for order_id, value in stored}
         return [record for _, record in sorted((found | self.orders).items()) if record.known]
-
-    def _all_lots(self) -> list[Lot]:
-        stored = self.store.of_member(layout.LOT, self.account.member_id)
-        return self.book.all((lot_id, layout.lot_of(value)) for lot_id, value in stored)
 
     def _apply_engagement(self, engagement: Engagement) -> Outcome:
         value = self.store.get(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id)
@@ -317,6 +353,7 @@ class Visit:
         if group or self.book.lot(record.lot_id).granted:
             others = [r for r in self._group(group) if r.engagement_id != engagement.engagement_id]
             self._settle_group(group, [*others, record], cause, engagement.engagement_id)
+        repay(self.journal, cause)
         kept = layout.ref_bytes(EngagementRef(engagement.version, group))
         self.store.put(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id, kept)
         return Outcome.APPLIED
@@ -350,8 +387,31 @@ class Visit:
             self._refold(cause, None, Reason.EDIT, member.occurred_at_ms, Reason.EDIT)
             for group, value in list(self.store.of_member(layout.GROUP, member.member_id)):
                 self._settle_group(group, layout.group_of_bytes(value), cause, None)
+            repay(self.journal, cause)
             self.changes += tier_changes(account, before, cause, self.programme)
         return Outcome.APPLIED
+
+    def _apply_command(self, command: PointsCommand) -> Outcome:
+        """Answer a command: once a message, and under one command id always the same."""
+        member_id = command.member_id
+        value = self.store.get(layout.COMMAND, member_id, command.command_id)
+        if value is not None:
+            answered = layout.answered_of(value)
+            if command.event_id in answered.event_ids:
+                return Outcome.DUPLICATE
+            answered = answered._replace(event_ids=(*answered.event_ids, command.event_id))
+            outcome = Outcome.DUPLICATE
+        else:
+            cause = Cause(f"command:{command.command_id}", command.recorded_at_ms, (command.event_id,))
+            known = self._spending(command.subject_id or command.command_id)
+            result, spending = decide(command, known, self._lateness_ms, self.journal, cause)
+            if spending is not None:
+                self._keep_spending(spending)
+            answered = Answered((command.event_id,), result)
+            outcome = Outcome.APPLIED
+        self.answers.append(answered.result)
+        self.store.put(layout.COMMAND, member_id, command.command_id, layout.answered_bytes(answered))
+        return outcome
 
     def leave(self, outcome: Outcome) -> Answer:
         """Write the account and its next timer; tell what has changed."""
@@ -364,12 +424,12 @@ class Visit:
                 self.store.schedule(due, account.member_id)
         for lot_id in sorted(self.book.changed):
             lot = self.book.lots[lot_id]
-            if lot.granted:
+            if not lot.empty:
                 self.store.put(layout.LOT, account.member_id, lot_id, layout.lot_bytes(lot))
             else:
                 self.store.delete(layout.LOT, account.member_id, lot_id)
         self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
-        results: list[Result] = [*self.journal.entries, *self.changes]
+        results: list[Result] = [*self.journal.entries, *self.changes, *self.answers]
         if self._balance() != self._told[0]:
             results.append(account.balance())
         progress = account.progress(self.programme)

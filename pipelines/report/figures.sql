@@ -11,6 +11,8 @@ FROM (
     SELECT 'engagements', topic, "partition", "offset", event_id, member_id, engagement_id, version FROM fact_engagement
     UNION ALL
     SELECT 'members', topic, "partition", "offset", event_id, member_id, member_id, version FROM fact_member
+    UNION ALL
+    SELECT 'commands', topic, "partition", "offset", event_id, member_id, command_id, 1 FROM fact_command
 ) told
 LEFT JOIN (SELECT DISTINCT topic, "partition", "offset" FROM dead_letter) letter USING (topic, "partition", "offset");
 

@@ -7,11 +7,23 @@ from itertools import count
 from typing import Any
 
 from pipelines.audit.books import Books
-from pipelines.domain.facts import Engagement, Fact, Member, Order, Return, Tick
+from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from tests.support.history import History
 
-TOPIC = {Order: "orders", Return: "returns", Engagement: "engagements", Member: "members"}
-TABLE = {Order: "fact_order", Return: "fact_return", Engagement: "fact_engagement", Member: "fact_member"}
+TOPIC = {
+    Order: "orders",
+    Return: "returns",
+    Engagement: "engagements",
+    Member: "members",
+    PointsCommand: "commands",
+}
+TABLE = {
+    Order: "fact_order",
+    Return: "fact_return",
+    Engagement: "fact_engagement",
+    Member: "fact_member",
+    PointsCommand: "fact_command",
+}
 DAY_MS = 86_400_000
 
 
@@ -34,6 +46,7 @@ def enter_history(books: Books, history: History) -> None:
         ("balance", history.balances),
         ("tier_progress", history.progress),
         ("tier_changed", history.tiers),
+        ("command_result", history.answers),
     )
     for table, records in results:
         books.add(table, [row(record, table, offset) for offset, record in enumerate(records)])

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pipelines.audit.books import Books
 from pipelines.audit.verification import Finding, figures, findings, recompute
-from pipelines.domain.facts import Fact, OrderStatus, Tick
+from pipelines.domain.facts import CommandKind, Fact, OrderStatus, Tick
 from tests.audit.entries import enter_facts, enter_history, enter_programme
 from tests.laws.strategies import LAST_MS, histories
-from tests.support.facts import line, member, order, refund, run, tick
+from tests.support.facts import command, line, member, order, refund, run, tick
 from tests.support.history import play
 from tests.support.programmes import reference
 
@@ -34,6 +34,14 @@ FACTS: list[Fact | Tick] = [
         delivered_at_ms=1_775_500_000_000,
     ),
     order("O3", "2026-04-20T10:00:00Z", line("A", 70_00)),
+    command("C1", CommandKind.REDEEM, "2026-04-21T10:00:00Z", 500),
+    command("C2", CommandKind.RESERVE, "2026-04-22T10:00:00Z", 40),
+    command("C3", CommandKind.COMMIT, "2026-04-22T10:05:00Z", subject_id="C2"),
+    command("C4", CommandKind.RESERVE, "2026-04-23T10:00:00Z", 8),
+    command("C5", CommandKind.REDEEM, "2026-04-24T10:00:00Z", 9_999),
+    command("C6", CommandKind.CANCEL_REDEMPTION, "2026-04-25T10:00:00Z", subject_id="C2"),
+    command("C7", CommandKind.ADJUST, "2026-04-26T10:00:00Z", 15),
+    command("C7", CommandKind.ADJUST, "2026-04-26T10:00:00Z", 15, event_id="e-C7-again"),
     tick("2026-05-20T00:00:00Z"),
 ]
 
@@ -83,6 +91,10 @@ def test_every_check_has_something_to_look_at_and_a_name(books: Books) -> None:
         "late",
         "processed",
         "derivations",
+        "answers",
+        "decisions",
+        "given-back",
+        "debt",
     ]
     idle = {finding.check for finding in checks if not finding.looked_at}
     assert idle == {"refused", "dead-letters", "processed", "derivations"}
@@ -151,8 +163,61 @@ def test_a_take_back_of_what_was_not_there(books: Books) -> None:
 @pytest.mark.parametrize("column", ["active", "pending", "reserved", "debt", "lifetime", "sequence"])
 def test_a_wrong_balance(books: Books, column: str) -> None:
     last = 'WHERE "offset" = (SELECT max("offset") FROM balance)'
+    red_too = {"debt"} if column == "debt" else set()
 
-    assert set(sow(books, f"UPDATE balance SET {column} = {column} + 1 {last}")) == {"balances"}
+    assert set(sow(books, f"UPDATE balance SET {column} = {column} + 1 {last}")) == {"balances"} | red_too
+
+
+def test_a_command_without_an_answer(books: Books) -> None:
+    found = sow(books, "DELETE FROM command_result WHERE command_id = 'C5'")
+
+    assert found["answers"].first[0] == ("m-1 C5", "1 messages, 0 answers of 0 kinds")
+
+
+def test_a_command_answered_twice_in_two_ways(books: Books) -> None:
+    found = sow(
+        books,
+        "UPDATE command_result SET active_after = 1 "
+        'WHERE command_id = \'C7\' AND "offset" = (SELECT max("offset") FROM command_result)',
+    )
+
+    assert found["answers"].first[0] == ("m-1 C7", "2 messages, 2 answers of 2 kinds")
+
+
+@pytest.mark.parametrize(
+    ("defect", "what"),
+    [
+        (
+            "UPDATE command_result SET points_moved = 501 WHERE command_id = 'C1'",
+            "says 501 moved, the ledger 500",
+        ),
+        ("UPDATE command_result SET active_before = 499 WHERE command_id = 'C1'", "took 500 of 499"),
+        (
+            "UPDATE command_result SET active_before = active_before + 1 WHERE command_id = 'C2'",
+            "were active, the",
+        ),
+        ("UPDATE command_result SET points_asked = 1 WHERE command_id = 'C5'", "was refused 1 of "),
+        ("UPDATE command_result SET points_moved = 1 WHERE command_id = 'C5'", "is refused and says 1 moved"),
+        ("DELETE FROM command_result WHERE command_id = 'C1'", "moved points and has no answer"),
+    ],
+)
+def test_a_decision_that_the_ledger_denies(books: Books, defect: str, what: str) -> None:
+    assert what in sow(books, defect)["decisions"].first[0].what
+
+
+def test_points_given_back_to_a_lot_that_never_gave_them(books: Books) -> None:
+    found = sow(
+        books,
+        "UPDATE ledger SET lot_id = 'order:O3' WHERE transaction_id LIKE '%timeout:C4%' AND lot_id <> 'order:O3'",
+    )
+
+    assert "given-back" in found
+
+
+def test_a_time_out_that_never_came(books: Books) -> None:
+    assert {"chain", "balances"} <= set(
+        sow(books, "DELETE FROM ledger WHERE transaction_id LIKE '%timeout:C4%'")
+    )
 
 
 def test_points_active_before_their_time(books: Books) -> None:
@@ -228,7 +293,7 @@ def test_a_fact_refused_as_late_that_was_not(books: Books) -> None:
 
 def test_facts_that_wait_behind_the_committed_offsets(books: Books) -> None:
     books.add("committed", [{"topic": "orders", "partition": 0, "next_offset": 6}])
-    for topic in ("returns", "engagements", "members"):
+    for topic in ("returns", "engagements", "members", "commands"):
         books.add("committed", [{"topic": topic, "partition": 0, "next_offset": 99}])
 
     found = red(books)["processed"].first[0]

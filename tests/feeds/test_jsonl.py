@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
+from pipelines.domain.facts import Engagement, Member, Order, PointsCommand, Return, Tick
 from pipelines.failure import Failure
 from pipelines.feeds.jsonl import read
 from tests.support.facts import ms
@@ -65,6 +65,12 @@ MEMBER = {
     "consents": [{"purpose": "marketing", "granted_at": "2026-03-01T12:00:00Z"}],
 }
 
+COMMAND = {k: v for k, v in COMMON.items() if k != "version"} | {
+    "command_id": "C1",
+    "kind": "REDEEM",
+    "points": 100,
+}
+
 
 def written(tmp_path: Path, *lines: object) -> Path:
     file = tmp_path / "facts.jsonl"
@@ -80,12 +86,13 @@ def test_every_kind_of_fact_is_read(tmp_path: Path) -> None:
         {"order": ORDER},
         {"return": RETURN},
         {"engagement": RUN},
+        {"command": COMMAND},
         {"tick": {"at": "2026-03-02T00:00:00Z"}},
     )
 
     arrivals = read(file)
 
-    assert [type(a.fact) for a in arrivals] == [Member, Order, Return, Engagement, Tick]
+    assert [type(a.fact) for a in arrivals] == [Member, Order, Return, Engagement, PointsCommand, Tick]
     assert [a.at_ms for a in arrivals[:4]] == [ms("2026-03-01T12:00:01Z")] * 4
     assert arrivals[1].fact.lines[0].gross_minor == 160_00  # type: ignore[union-attr]
     assert arrivals[0].fact.consents[0].granted_at_ms == ms("2026-03-01T12:00:00Z")  # type: ignore[union-attr]
@@ -95,7 +102,7 @@ def test_every_kind_of_fact_is_read(tmp_path: Path) -> None:
     ("line", "told"),
     [
         ("{", "not JSON"),
-        ("[]", "one of order, return, engagement, member, tick is wanted"),
+        ("[]", "one of order, return, engagement, member, command, tick is wanted"),
         ({"coupon": {}}, "one of order"),
         ({"order": 3}, "order has no fields"),
         ({"order": ORDER | {"colour": "red"}}, "order has no field 'colour'; its fields are event_id"),
@@ -107,6 +114,7 @@ def test_every_kind_of_fact_is_read(tmp_path: Path) -> None:
         ({"order": ORDER | {"currency": "euro"}}, "CURRENCY"),
         ({"engagement": RUN | {"zone": "Mars/Olympus"}}, "ZONE"),
         ({"member": MEMBER | {"consents": ["marketing"]}}, "member.consents"),
+        ({"command": COMMAND | {"points": 0}}, "NO_POINTS"),
         ({"tick": {}}, "tick.at is missing"),
     ],
 )

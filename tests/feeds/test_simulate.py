@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
+from pipelines.domain.facts import Engagement, Member, Order, PointsCommand, Return, Tick
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import Arrival, Shares, with_ticks
 from pipelines.feeds.producer import checked
@@ -36,7 +36,7 @@ def test_arrivals_are_in_order_and_none_would_be_refused() -> None:
 
     assert [a.at_ms for a in arrivals] == sorted(a.at_ms for a in arrivals)
     assert len(list(checked(arrivals))) == len(arrivals)
-    assert {type(a.fact) for a in arrivals} == {Order, Return, Engagement, Member}
+    assert {type(a.fact) for a in arrivals} == {Order, Return, Engagement, Member, PointsCommand}
 
 
 def test_no_two_facts_of_a_member_share_an_instant() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from pipelines.domain.facts import (
+    CommandKind,
     EngagementKind,
     EngagementStatus,
     Fact,
@@ -16,7 +17,7 @@ from pipelines.domain.facts import (
     ReturnStatus,
     Verification,
 )
-from tests.support.facts import DAY_MS, HOUR_MS, engagement, line, member, ms, order, refund
+from tests.support.facts import DAY_MS, HOUR_MS, command, engagement, line, member, ms, order, refund
 
 START_MS = ms("2026-02-20T00:00:00Z")
 LAST_MS = START_MS + 40 * DAY_MS
@@ -129,3 +130,37 @@ def histories(draw: st.DrawFn) -> list[Fact]:
     for number in range(draw(st.integers(0, 4))):
         facts += draw(engagement_versions(f"E{number}"))
     return sorted(facts, key=lambda fact: fact.recorded_at_ms)
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> list[Fact]:
+    """Some requests at any time, most about what an earlier one made; a few come twice."""
+    made: list[Fact] = []
+    for number in range(draw(st.integers(1, 6))):
+        kind = draw(st.sampled_from(list(CommandKind)))
+        points = draw(st.sampled_from([1, 20, 75, 150, 400]))
+        if kind in (CommandKind.CANCEL_REDEMPTION, CommandKind.COMMIT, CommandKind.RELEASE):
+            points = 0
+        elif kind is CommandKind.ADJUST:
+            points *= draw(st.sampled_from([1, 1, -1]))
+        about = draw(st.integers(0, max(0, number - 1)))
+        made.append(
+            command(
+                f"C{number}",
+                kind,
+                START_MS + draw(st.integers(0, 45 * 24 * 4)) * HOUR_MS // 4,
+                points,
+                subject_id=None if points else f"C{about}",
+            )
+        )
+        if draw(st.integers(0, 5)) == 0:
+            later = made[-1].recorded_at_ms + HOUR_MS
+            made.append(made[-1]._replace(event_id=f"again-C{number}", recorded_at_ms=later))
+    return made
+
+
+@st.composite
+def spending_histories(draw: st.DrawFn) -> list[Fact]:
+    """A history with commands in between."""
+    everything = [*draw(histories()), *draw(commands())]
+    return sorted(everything, key=lambda fact: fact.recorded_at_ms)

@@ -8,11 +8,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.domain.facts import Fact, Tick
+from pipelines.domain.facts import Fact, PointsCommand, Tick
 from pipelines.domain.ledger import LedgerAccount
-from pipelines.domain.programme import Expiry, Programme, Rounding
+from pipelines.domain.programme import Clawback, Expiry, Programme, Rounding
 from state import layout
-from tests.laws.strategies import LAST_MS, START_MS, histories
+from tests.laws.strategies import LAST_MS, START_MS, histories, spending_histories
 from tests.support.facts import DAY_MS, HOUR_MS
 from tests.support.history import History, play
 from tests.support.programmes import reference
@@ -21,18 +21,21 @@ PROGRAMMES = st.sampled_from(
     [reference(), reference(pending_days=2, pending_latest_days=9, expiry=Expiry(1, Rounding.DAY))]
 )
 """The reference, under which nothing lapses before the end; and one under which points come and go on the way."""
+ANY = st.one_of(histories(), spending_histories())
 THE_END = Tick(LAST_MS + 120 * DAY_MS)
 LONG_AFTER = Tick(LAST_MS + 900 * DAY_MS)
 
 
 def state_of(history: History) -> dict[object, object]:
-    """What is remembered, less the count of entries that it took."""
+    """What is remembered, less the counts of entries that it took."""
     seen: dict[object, object] = {}
     for key, value in history.store.records.items():
         if key[0] == layout.ACCOUNT:
             account = layout.account_of(value)
             account.sequence = 0
             seen[key] = account
+        elif key[0] == layout.LOT:
+            seen[key] = layout.lot_of(value)._replace(sequence=0)
         elif key[0] == layout.GROUP:
             seen[key] = sorted(layout.group_of_bytes(value))
         else:
@@ -54,7 +57,7 @@ def test_any_order_of_arrival_and_any_duplication_end_the_same(
     assert state_of(shuffled) == state_of(straight)
 
 
-@given(histories(), PROGRAMMES, st.lists(st.integers(0, 200 * 24), max_size=30))
+@given(ANY, PROGRAMMES, st.lists(st.integers(0, 200 * 24), max_size=30))
 def test_how_often_the_clock_ticks_changes_no_entry(
     facts: list[Fact], programme: Programme, hours: list[int]
 ) -> None:
@@ -69,21 +72,36 @@ def test_how_often_the_clock_ticks_changes_no_entry(
     assert often.end() == once.end()
 
 
-@given(histories(), PROGRAMMES)
+def _closes(history: History) -> None:
+    """The ledger, the lots and the balance say the same, and nothing that cannot be below zero is."""
+    if not history.balances:
+        return
+    balance, total = history.balances[-1], history.total
+    lots = [layout.lot_of(value) for key, value in history.store.records.items() if key[0] == layout.LOT]
+    for account, told in (
+        (LedgerAccount.ACTIVE, balance.active),
+        (LedgerAccount.PENDING, balance.pending),
+        (LedgerAccount.RESERVED, balance.reserved),
+        (LedgerAccount.DEBT, -balance.debt),
+    ):
+        assert total(account) == told == sum(getattr(lot, account.value.lower()) for lot in lots)
+    assert min(balance.active, balance.pending, balance.reserved, balance.debt) >= 0
+    assert not (balance.active and balance.debt)
+    assert balance.lifetime == -total(LedgerAccount.ISSUED) - total(LedgerAccount.CLAWED_BACK)
+    assert sum(total(account) for account in LedgerAccount) == 0
+    for lot in lots:
+        assert min(lot.pending, lot.active, lot.reserved, lot.redeemed, lot.expired) >= 0, lot
+        assert lot.pending >= lot.held or not lot.pending, lot
+
+
+@given(ANY, PROGRAMMES)
 def test_the_ledger_closes_after_every_fact_and_agrees_with_the_balance(
     facts: list[Fact], programme: Programme
 ) -> None:
     history = History()
     for fact in [*facts, THE_END, LONG_AFTER]:
         play([fact], programme, into=history)
-        if history.balances:
-            balance = history.balances[-1]
-            assert history.total(LedgerAccount.ACTIVE) == balance.active >= 0
-            assert history.total(LedgerAccount.PENDING) == balance.pending >= 0
-            granted = -history.total(LedgerAccount.ISSUED) - history.total(LedgerAccount.CLAWED_BACK)
-            expired = history.total(LedgerAccount.EXPIRED)
-            assert granted == balance.lifetime == balance.active + balance.pending + expired
-            assert expired >= 0
+        _closes(history)
 
     assert [e.sequence for e in history.ledger] == list(range(1, len(history.ledger) + 1))
     assert len({e.entry_id for e in history.ledger}) == len(history.ledger)
@@ -95,7 +113,7 @@ def test_the_ledger_closes_after_every_fact_and_agrees_with_the_balance(
         assert after.active_after == before.active_after + moved
 
 
-@given(histories(), PROGRAMMES)
+@given(ANY, PROGRAMMES)
 def test_when_all_has_happened_nothing_is_left_waiting(facts: list[Fact], programme: Programme) -> None:
     history = play([*facts, THE_END, LONG_AFTER], programme)
 
@@ -104,3 +122,31 @@ def test_when_all_has_happened_nothing_is_left_waiting(facts: list[Fact], progra
     assert history.total(LedgerAccount.PENDING) == sum(lot.held for lot in stored)
     assert all(lot.active == 0 and lot.pending == lot.held for lot in stored)
     assert not [key for key in history.store.records if key[0] == layout.PARKED]
+
+
+@given(spending_histories(), st.sampled_from(list(Clawback)), st.randoms(use_true_random=False))
+def test_between_two_commands_the_order_of_arrival_changes_no_answer(
+    facts: list[Fact], clawback: Clawback, rnd: random.Random
+) -> None:
+    programme = reference(clawback=clawback)
+    shuffled: list[Fact] = []
+    between: list[Fact] = []
+    for fact in facts:
+        between.append(fact)
+        if isinstance(fact, PointsCommand):
+            shuffled += [*rnd.sample(between[:-1], len(between) - 1), fact]
+            between = []
+    shuffled += rnd.sample(between, len(between))
+
+    straight, other = play([*facts, THE_END], programme), play([*shuffled, THE_END], programme)
+
+    assert other.answers == straight.answers
+    assert net(other) == net(straight)
+
+
+def net(history: History) -> tuple[object, ...]:
+    """What a member has, less what they owe."""
+    if not history.balances:
+        return ()
+    last = history.balances[-1]
+    return last.active - last.debt, last.pending, last.reserved, last.lifetime

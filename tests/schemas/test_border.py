@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given
 
 from pipelines.domain.facts import (
+    CommandKind,
     Consent,
     EngagementKind,
     Fact,
     OrderStatus,
+    PointsCommand,
     ReturnStatus,
     Tick,
 )
 from schemas.border import check_fact
 from schemas.codec import InvalidFact
 from tests.laws.strategies import histories
-from tests.support.facts import engagement, line, member, ms, order, refund
+from tests.support.facts import command, engagement, line, member, ms, order, refund
 
 AT = "2026-02-01T10:00:00Z"
 NOW = ms(AT)
@@ -26,6 +28,11 @@ ORDER, RETURN = order("O1", AT), refund("R1", "O1", AT, ("A", 1, 1))
 RUN = engagement("E1", EngagementKind.RUN, AT, distance_m=1, recorded=AT)
 MEMBER = member(AT)
 LINE = ORDER.lines[0]
+REDEEM, RELEASE = (
+    command("C1", CommandKind.REDEEM, AT, 10),
+    command("C2", CommandKind.RELEASE, AT, subject_id="C1"),
+)
+ADJUST = command("C3", CommandKind.ADJUST, AT, -10)
 
 
 def refused(fact: Any, key: bytes | None = b"m-1", timestamp_ms: int | None = None) -> str:
@@ -35,14 +42,17 @@ def refused(fact: Any, key: bytes | None = b"m-1", timestamp_ms: int | None = No
     return invalid.value.error_class
 
 
-@pytest.mark.parametrize("fact", [ORDER, RETURN, RUN, MEMBER], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize(
+    "fact", [ORDER, RETURN, RUN, MEMBER, REDEEM, RELEASE, ADJUST], ids=lambda f: type(f).__name__
+)
 def test_every_fact_has_its_members_key_and_its_own_time(fact: Any) -> None:
     check_fact(fact, b"m-1", fact.recorded_at_ms)
 
     assert refused(fact, key=None) == "NULL_KEY"
     assert refused(fact, key=b"m-2") == "KEY_MISMATCH"
     assert refused(fact, timestamp_ms=NOW + 1) == "RECORD_TIME_MISMATCH"
-    assert refused(fact._replace(version=0)) == "BAD_VERSION"
+    if not isinstance(fact, PointsCommand):
+        assert refused(fact._replace(version=0)) == "BAD_VERSION"
     assert refused(fact._replace(event_id="")) == "BAD_ID"
     assert refused(fact._replace(event_id="a b")) == "BAD_ID"
     assert refused(fact._replace(member_id="m|1"), key=b"m|1") == "BAD_ID"
@@ -94,6 +104,18 @@ def lines(*some: Any) -> Any:
         (MEMBER._replace(birthday_month=2), "BAD_BIRTHDAY"),
         (MEMBER._replace(birthday_month=13, birthday_day=1), "BAD_BIRTHDAY"),
         (MEMBER._replace(birthday_month=2, birthday_day=30), "BAD_BIRTHDAY"),
+        (REDEEM._replace(command_id="C 1"), "BAD_ID"),
+        (REDEEM._replace(subject_id="a b"), "BAD_ID"),
+        (REDEEM._replace(points=0), "NO_POINTS"),
+        (REDEEM._replace(points=-5), "NO_POINTS"),
+        (REDEEM._replace(points=10**10), "TOO_LARGE"),
+        (RELEASE._replace(subject_id=None), "NO_SUBJECT"),
+        (RELEASE._replace(points=10), "POINTS_NOT_WANTED"),
+        (ADJUST._replace(points=0), "NO_POINTS"),
+        (ADJUST._replace(points=-(10**10)), "TOO_LARGE"),
+        (ADJUST._replace(actor=None), "ADJUST_UNEXPLAINED"),
+        (ADJUST._replace(reason=""), "ADJUST_UNEXPLAINED"),
+        (ADJUST._replace(ticket="T" * 501), "ADJUST_UNEXPLAINED"),
     ],
 )
 def test_an_impossible_value_has_its_class(fact: Any, error_class: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.domain.facts import Tick
+from pipelines.domain.facts import CommandKind, Tick
 from schemas import catalogue, compatibility
 from schemas.codec import Codec, DeadLetter, InvalidFact, topic_of
-from tests.support.facts import engagement, line, member, order, refund, run, tick
+from tests.support.facts import command, engagement, line, member, order, refund, run, tick
 from tests.support.history import play
 from tests.support.programmes import reference
 
@@ -22,6 +22,7 @@ FACTS = [
     order("O1", "2026-02-01T10:00:00Z", line("A", 160_00, "trail"), line("B", 20_00)),
     refund("R1", "O1", "2026-02-03T10:00:00Z", ("A", 1, 40_00)),
     run("E1", "2026-02-02T10:00:00Z", 6_400),
+    command("C1", CommandKind.ADJUST, "2026-02-05T10:00:00Z", -5),
     tick("2026-04-03T00:00:00Z"),
 ]
 
@@ -74,7 +75,16 @@ def test_every_result_can_be_written() -> None:
     history = play(FACTS, reference())
     letter = DeadLetter("t", 1, 2, None, b"x", (("h", None),), 3, "LATE", "too late")
 
-    for record in (*history.ledger, *history.balances, *history.tiers, *history.progress, letter):
+    results = (
+        *history.ledger,
+        *history.balances,
+        *history.tiers,
+        *history.progress,
+        *history.answers,
+        letter,
+    )
+    assert len({type(record) for record in results}) == 6
+    for record in results:
         body = CODEC.body(topic_of(record), CODEC.encode(record))
         assert set(body) == {name.removesuffix("_ms") for name in record._fields}
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.domain.facts import CommandKind
 from pipelines.failure import Failure
 from state import layout
-from tests.support.facts import member, order, refund, run
+from tests.support.facts import command, member, order, refund, run
 from tests.support.history import play
 from tests.support.programmes import reference
 
@@ -17,6 +18,8 @@ READERS = {
     "group": layout.group_of_bytes,
     "engagement": layout.ref_of,
     "lot": layout.lot_of,
+    "spending": layout.spending_of,
+    "command": layout.answered_of,
 }
 
 
@@ -27,6 +30,7 @@ def written() -> dict[str, bytes]:
         refund("R1", "O1", "2026-02-03T10:00:00Z", ("A", 1, 40_00)),
         refund("R2", "O9", "2026-02-04T10:00:00Z", ("A", 1, 40_00)),
         run("E1", "2026-02-02T10:00:00Z", 6_400),
+        command("C1", CommandKind.RESERVE, "2026-02-05T10:00:00Z", 20),
     ]
     records = play(facts, reference()).store.records
     return {
@@ -35,6 +39,8 @@ def written() -> dict[str, bytes]:
         "group": records[layout.GROUP, "m-1", "RUN:2026-02-02"],
         "engagement": records[layout.ENGAGEMENT, "m-1", "E1"],
         "lot": records[layout.LOT, "m-1", "engagement:E1"],
+        "spending": records[layout.SPENDING, "m-1", "C1"],
+        "command": records[layout.COMMAND, "m-1", "C1"],
     }
 
 
@@ -58,6 +64,8 @@ def test_what_is_read_is_written_again_byte_for_byte(kind: str) -> None:
         "group": layout.group_bytes,
         "engagement": layout.ref_bytes,
         "lot": layout.lot_bytes,
+        "spending": layout.spending_bytes,
+        "command": layout.answered_bytes,
     }
     value = written()[kind]
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.domain.facts import (
+    CommandKind,
     Consent,
     Engagement,
     EngagementKind,
@@ -14,6 +15,7 @@ from pipelines.domain.facts import (
     Order,
     OrderLine,
     OrderStatus,
+    PointsCommand,
     Return,
     ReturnLine,
     ReturnStatus,
@@ -149,6 +151,21 @@ def member(enrolled: When, version: int = 1, recorded: When | None = None, **giv
     }
     at_ms = ms(enrolled) if recorded is None else ms(recorded)
     return Member(f"e-m@{version}", "m-1", at_ms, at_ms, version, ms(enrolled), **(values | given))
+
+
+def command(command_id: str, kind: CommandKind, at: When, points: int = 0, **given: Any) -> PointsCommand:
+    said = {"actor": "agent-1", "reason": "goodwill", "ticket": "T-1"} if kind is CommandKind.ADJUST else {}
+    values: dict[str, Any] = {"actor": None, "reason": None, "ticket": None, "subject_id": None} | said
+    return PointsCommand(
+        given.pop("event_id", f"e-{command_id}"),
+        "m-1",
+        ms(at),
+        ms(at),
+        command_id,
+        kind,
+        points=points,
+        **(values | given),
+    )
 
 
 def tick(at: When) -> Tick:

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipelines.domain.facts import Fact, Tick
-from pipelines.domain.ledger import Balance, LedgerAccount, LedgerEntry, Outcome, TierChanged, TierProgress
+from pipelines.domain.ledger import (
+    Balance,
+    CommandResult,
+    LedgerAccount,
+    LedgerEntry,
+    Outcome,
+    TierChanged,
+    TierProgress,
+)
 from pipelines.domain.programme import Programme
 from pipelines.processors.accounts import Accounts, Refusal
 from state.memory import MemoryStore
@@ -21,6 +29,7 @@ class History:
     balances: list[Balance] = field(default_factory=list)
     tiers: list[TierChanged] = field(default_factory=list)
     progress: list[TierProgress] = field(default_factory=list)
+    answers: list[CommandResult] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -62,4 +71,6 @@ def play(facts: Iterable[Fact | Tick], programme: Programme, into: History | Non
                     history.tiers.append(result)
                 case TierProgress():
                     history.progress.append(result)
+                case CommandResult():
+                    history.answers.append(result)
     return history

@@ -10,6 +10,7 @@ from pipelines.domain.facts import EngagementKind, Verification
 from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
+    Clawback,
     Expiry,
     OnceRule,
     Programme,
@@ -57,6 +58,8 @@ REFERENCE_VERSION = ProgrammeVersion(
     pending_days=30,
     pending_latest_days=60,
     expiry=Expiry(12, Rounding.MONTH),
+    clawback=Clawback.ALLOW_NEGATIVE,
+    reservation_minutes=30,
 )
 
 

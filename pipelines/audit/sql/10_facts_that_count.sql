@@ -3,12 +3,12 @@
 -- A fact carries its entity's whole state, so of each order, return, engagement and member exactly one record
 -- counts: the highest version; of two records with the same version, the one that came first. Records that the
 -- worker refused (they are in the dead letters, by topic, partition and offset) and records that are too late by
--- the programme's horizon do not count, whatever they say.
+-- the programme's horizon do not count, whatever they say. A command that is too late is answered so.
 
 CREATE TABLE refused AS
 SELECT topic, "partition", "offset" FROM dead_letter
 UNION
-SELECT topic, "partition", "offset" FROM fact WHERE recorded_at - occurred_at > (SELECT lateness_ms FROM programme);
+SELECT topic, "partition", "offset" FROM fact WHERE NOT is_command AND recorded_at - occurred_at > (SELECT lateness_ms FROM programme);
 
 CREATE TABLE member_now AS
 SELECT f.*, v.v

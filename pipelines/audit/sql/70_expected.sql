@@ -3,7 +3,8 @@
 -- An order earns while it is PAID or DELIVERED. Its points are pending until `pending_ms` after delivery, at the
 -- latest `pending_latest_ms` after it was placed, and active from that instant on, less what an open return holds;
 -- everything else is active at once. Active points expire when their months are over and the day, or the month, of the
--- programme's zone in which that is has ended: at the midnight behind it.
+-- programme's zone in which that is has ended: at the midnight behind it. What was spent of a lot was decided, and is
+-- taken from the ledger; where the rest must be, is not.
 
 CREATE TABLE expected_lot AS
 WITH earned AS (
@@ -22,23 +23,30 @@ WITH earned AS (
     JOIN engagement_now e USING (member_id, engagement_id)
     UNION ALL
     SELECT m.member_id, 'welcome', m.v, v.welcome_points, m.enrolled_at, 0 FROM member_now m JOIN version v USING (v)
+    UNION ALL
+    SELECT DISTINCT r.member_id, 'adjust:' || r.command_id, v.v, 0, r.recorded_at, 0
+    FROM command_result r JOIN version v ON r.recorded_at >= v.from_ms AND r.recorded_at < v.to_ms
+    WHERE r.kind = 'ADJUST' AND r.status = 'ACCEPTED' AND r.points_asked > 0
 ), last_day AS (
     SELECT e.*, v.zone, v.expiry_of_month,
            (timezone(v.zone, make_timestamptz(e.active_from * 1000))::DATE + to_months(v.expiry_months::INTEGER))::DATE AS last_day
     FROM earned e JOIN version v USING (v)
-    WHERE e.points > 0
+    WHERE e.points > 0 OR starts_with(e.lot_id, 'adjust:')
 ), dated AS (
     SELECT *, epoch_ms(timezone(zone, (CASE WHEN expiry_of_month THEN date_trunc('month', last_day) + to_months(1)
                                             ELSE last_day + to_days(1) END)::TIMESTAMP)) AS expires_at
     FROM last_day
+), unspent AS (
+    SELECT d.*, c.now_ms, d.points - coalesce(l.spent, 0) AS free
+    FROM dated d JOIN clock c USING (member_id) LEFT JOIN ledger_lot l USING (member_id, lot_id)
 ), placed AS (
-    SELECT d.*, CASE WHEN c.now_ms < d.active_from THEN d.points ELSE d.waiting END AS pending,
-           coalesce(d.expires_at <= c.now_ms, FALSE) AS is_over
-    FROM dated d JOIN clock c USING (member_id)
+    SELECT *, CASE WHEN now_ms < active_from THEN free ELSE least(waiting, free) END AS pending,
+           coalesce(expires_at <= now_ms, FALSE) AS is_over
+    FROM unspent
 )
 SELECT member_id, lot_id, points AS held, pending,
-       CASE WHEN is_over THEN 0 ELSE points - pending END AS active,
-       CASE WHEN is_over THEN points - pending ELSE 0 END AS expired
+       CASE WHEN is_over THEN 0 ELSE free - pending END AS active,
+       CASE WHEN is_over THEN free - pending ELSE 0 END AS expired
 FROM placed;
 
 CREATE TABLE expected_component AS

@@ -1,0 +1,15 @@
+-- Every message of a command is answered once, and under one command id always the same.
+-- over: SELECT count(DISTINCT (member_id, event_id)) FROM fact_command
+WITH asked AS (
+    SELECT member_id, command_id, count(DISTINCT event_id) AS messages
+    FROM fact_command ANTI JOIN dead_letter USING (topic, "partition", "offset")
+    GROUP BY ALL
+), answered AS (
+    SELECT member_id, command_id, count(*) AS answers,
+           count(DISTINCT (status, refusal, points_moved, active_before, active_after, transaction_id, recorded_at)) AS kinds
+    FROM command_result GROUP BY ALL
+)
+SELECT member_id || ' ' || command_id AS who,
+       coalesce(messages, 0) || ' messages, ' || coalesce(answers, 0) || ' answers of ' || coalesce(kinds, 0) || ' kinds' AS what
+FROM asked FULL JOIN answered USING (member_id, command_id)
+WHERE messages IS DISTINCT FROM answers OR kinds > 1
