@@ -25,6 +25,7 @@ from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
     Clawback,
+    Downgrade,
     Expiry,
     OnceRule,
     Programme,
@@ -34,6 +35,8 @@ from pipelines.domain.programme import (
     Stacking,
     ThresholdBonus,
     TierLevel,
+    Window,
+    WindowKind,
 )
 from pipelines.failure import Failure
 
@@ -155,7 +158,7 @@ class Place:
 
 
 def _programme(place: Place) -> Programme:
-    found = place.keys(("name", "lateness_days", "return_days", "versions"))
+    found = place.keys(("name", "lateness_days", "return_days", "window", "downgrade", "versions"))
     versions: list[ProgrammeVersion] = []
     for each in found["versions"].items():
         version = _version(each)
@@ -165,12 +168,48 @@ def _programme(place: Place) -> Programme:
             )
         if any(v.version == version.version for v in versions):
             each.mapping()["version"].wrong(f"is {version.version!r} a second time", "a name of its own")
+        if versions:
+            _check_continues(versions[-1], version, each)
         versions.append(version)
     if not versions:
         found["versions"].wrong("is empty", "at least one version")
     return Programme(
-        found["name"].text(), found["lateness_days"].whole(1), found["return_days"].whole(1), tuple(versions)
+        found["name"].text(),
+        found["lateness_days"].whole(1),
+        found["return_days"].whole(1),
+        _window(found["window"]),
+        _downgrade(found["downgrade"]),
+        tuple(versions),
     )
+
+
+def _check_continues(before: ProgrammeVersion, version: ProgrammeVersion, place: Place) -> None:
+    """A member's tier and days outlive a version: tiers may be added on top, and the zone stays."""
+    names = [tier.name for tier in before.tiers]
+    if [tier.name for tier in version.tiers][: len(names)] != names:
+        allowed = f"{', '.join(names)}, in this order, and any above them"
+        place.mapping()["tiers"].wrong("are not those of the version before it", allowed)
+    if version.zone != before.zone:
+        place.mapping()["zone"].wrong(f"is {version.zone!r}", f"{before.zone}, as in the version before it")
+
+
+def _window(place: Place) -> Window:
+    found = place.keys(("kind",), ("months",))
+    kind = found["kind"].one_of(WindowKind)
+    if kind is WindowKind.ROLLING:
+        return Window(kind, place.keys(("kind", "months"))["months"].whole(1))
+    if "months" in found:
+        found["months"].wrong("is given", f"no months: {kind} is a year")
+    return Window(kind)
+
+
+def _downgrade(place: Place) -> Downgrade | None:
+    if isinstance(place.node, ScalarNode):
+        if place.text() != "never":
+            place.wrong(f"is {place.text()!r}", "never, or {grace_days: 60, levels: 1}")
+        return None
+    found = place.keys(("grace_days", "levels"))
+    return Downgrade(found["grace_days"].whole(), found["levels"].whole(1))
 
 
 def _version(place: Place) -> ProgrammeVersion:
@@ -181,7 +220,6 @@ def _version(place: Place) -> ProgrammeVersion:
         "rates",
         "markets",
         "tiers",
-        "window_months",
         "stacking",
         "welcome_points",
         "pending",
@@ -199,7 +237,6 @@ def _version(place: Place) -> ProgrammeVersion:
         rates=rates,
         market_currency={m: _declared(at, rates) for m, at in found["markets"].mapping().items()},
         tiers=tuple(_tiers(found["tiers"])),
-        window_months=found["window_months"].whole(1),
         stacking=found["stacking"].one_of(Stacking),
         campaigns=tuple(_campaign(at) for at in _unique(found.get("campaigns"))),
         thresholds=tuple(_threshold(at, rates) for at in _unique(found.get("thresholds"))),

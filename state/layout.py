@@ -41,7 +41,7 @@ _Account = tuple[
     int,
     int,
     Membership | None,
-    tuple[int, int, list[tuple[int, int]], tuple[int, str, int], list[TierSpan]],
+    tuple[int, int, int, list[tuple[int, int]], int | None, int | None, tuple[int, str, int], list[TierSpan]],
     tuple[dict[str, Activation], list[tuple[int, int]]],
     dict[str, ParkedUntil],
     dict[str, int],
@@ -85,7 +85,16 @@ def account_bytes(account: Account) -> bytes:
             account.debt,
             account.lifetime,
             account.membership,
-            (standing.tier, standing.points, list(standing.days.items()), standing.frontier, standing.spans),
+            (
+                standing.tier,
+                standing.joined_on,
+                standing.period,
+                list(standing.buckets.items()),
+                standing.risk_until_ms,
+                standing.grace_until_ms,
+                standing.frontier,
+                standing.spans,
+            ),
             (account.calendar.activations, list(account.calendar.expiries.items())),
             account.parked,
             account.reservations,
@@ -97,10 +106,10 @@ def account_of(value: bytes) -> Account:
     *totals, membership, standing, (activations, expiries), parked, reservations = _account.decode(
         _body(value)
     )
-    tier, points, days, frontier, spans = standing
+    tier, joined_on, period, buckets, *rest = standing
     account = Account(*totals)
     account.membership = membership
-    account.standing = Standing(tier, points, dict(days), frontier, spans)
+    account.standing = Standing(tier, joined_on, period, dict(buckets), *rest)
     account.calendar = Calendar(activations, dict(expiries))
     account.parked = parked
     account.reservations = reservations

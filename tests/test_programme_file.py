@@ -12,6 +12,7 @@ from pipelines.programme_file import ALONG, load_programme, parse_programme
 from tests.support.programmes import reference
 
 TEXT = (ALONG / "reference.yaml").read_text()
+LASTING = "return_days: 1\nwindow: {kind: anniversary}\ndowngrade: never\n"
 
 
 def line_of(text: str) -> int:
@@ -32,6 +33,7 @@ def test_the_reference_file_is_the_reference_programme() -> None:
     assert dict(version.rates) == dict(same.rates)
     assert version.pending_days == same.pending_days
     assert version.expiry == same.expiry
+    assert (read.window, read.downgrade) == (expected.window, expected.downgrade)
 
 
 def test_the_demo_comes_along() -> None:
@@ -50,7 +52,12 @@ def test_fractions_are_exact(text: str, value: str) -> None:
     [
         ("end_of: month", "end_of: year", "is 'year'", "day, month"),
         ("{months: 12, end_of: month}", "soon", "is 'soon'", "never, or"),
-        ("window_months: 12", "window_month: 12", "did you mean 'window_months'", "stacking"),
+        ("stacking: additive", "stackin: additive", "did you mean 'stacking'", "stacking"),
+        ("kind: rolling, months: 12", "kind: rolling", "window has no 'months'", "must be given"),
+        ("kind: rolling,", "kind: tumbling,", "is 'tumbling'", "rolling, calendar_year, anniversary"),
+        ("kind: rolling,", "kind: calendar_year,", "window.months is given", "calendar_year is a year"),
+        ("{grace_days: 60, levels: 1}", "soon", "downgrade is 'soon'", "never, or"),
+        ("levels: 1", "levels: 0", "downgrade.levels is '0'", "at least 1"),
         ("    welcome_points: 50", "", "has no 'welcome_points'", "'welcome_points'"),
         ("threshold: 500", "threshold: 0", "tiers[1].threshold is 0", "more than 0"),
         ("threshold: 0,", "threshold: 5,", "tiers[0].threshold is 5", "0 for the first tier"),
@@ -100,8 +107,14 @@ def test_the_line_is_the_mistakes_line() -> None:
         ("a: [", "this is not YAML"),
         ("", "is not a mapping"),
         ("3", "is not a mapping"),
-        ("name: x\nlateness_days: 1\nreturn_days: 1\nversions: []", "versions is empty"),
-        ("name: x\nlateness_days: 1\nreturn_days: 1\nversions: 3", "versions is not a list"),
+        (
+            "name: x\nlateness_days: 1\n" + LASTING + "versions: []",
+            "versions is empty",
+        ),
+        (
+            "name: x\nlateness_days: 1\n" + LASTING + "versions: 3",
+            "versions is not a list",
+        ),
     ],
 )
 def test_what_is_no_programme_at_all_is_said_so(text: str, found: str) -> None:
@@ -120,6 +133,33 @@ def test_versions_stand_oldest_first_under_names_of_their_own() -> None:
         parse_programme(same_time, "p.yaml")
     with pytest.raises(Failure, match="'2026-1' a second time"):
         parse_programme(same_name, "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found", "allowed"),
+    [
+        ("name: Pacer", "name: Runner", "tiers are not those", "Starter, Pacer, Elite, in this order"),
+        ("zone: Europe/Zurich", "zone: Europe/Rome", "zone is 'Europe/Rome'", "Europe/Zurich, as in"),
+    ],
+)
+def test_a_members_tier_and_days_outlive_a_version(before: str, after: str, found: str, allowed: str) -> None:
+    later = TEXT.split("versions:\n")[1].replace('"2026-1"', '"2027"').replace("2020-01-01", "2027-01-01")
+
+    with pytest.raises(Failure) as failure:
+        parse_programme(TEXT + later.replace(before, after), "p.yaml")
+
+    assert found in failure.value.what
+    assert allowed in failure.value.do
+
+
+def test_a_tier_may_be_added_on_top() -> None:
+    later = TEXT.split("versions:\n")[1].replace('"2026-1"', '"2027"').replace("2020-01-01", "2027-01-01")
+    legend = "bonus: 50 %}\n      - {name: Legend, threshold: 9000, bonus: 1}"
+
+    programme = parse_programme(TEXT + later.replace("bonus: 50 %}", legend), "p.yaml")
+
+    assert [len(version.tiers) for version in programme.versions] == [3, 4]
+    assert programme.tiers_ms == (programme.versions[1].effective_from_ms,)
 
 
 def test_a_programme_that_is_not_there_is_named_with_those_that_are() -> None:

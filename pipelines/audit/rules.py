@@ -46,11 +46,24 @@ def rules(given: Given) -> dict[str, list[Row]]:
     """The rows of every table of the books that holds rules."""
     versions = sorted(given["versions"], key=lambda version: _ms(version["effective_from"]))
     starts = [-EVER_MS, *(_ms(version["effective_from"]) for version in versions[1:]), EVER_MS]
-    tables: dict[str, list[Row]] = {"programme": [{"lateness_ms": int(given["lateness_days"]) * DAY_MS}]}
+    tables: dict[str, list[Row]] = {"programme": [_lasting(given)]}
     for v, (version, (from_ms, to_ms)) in enumerate(zip(versions, pairwise(starts), strict=True)):
         for table, rows in _version(version, from_ms, to_ms).items():
             tables.setdefault(table, []).extend({"v": v, **row} for row in rows)
     return tables
+
+
+def _lasting(given: Given) -> Row:
+    """What holds whatever the version."""
+    window, downgrade = given["window"], given["downgrade"]
+    lapses = downgrade if isinstance(downgrade, Mapping) else {}
+    return {
+        "lateness_ms": int(given["lateness_days"]) * DAY_MS,
+        "window_kind": window["kind"],
+        "window_months": int(window.get("months", 12)),
+        "grace_days": int(lapses["grace_days"]) if lapses else None,
+        "levels_down": int(lapses["levels"]) if lapses else None,
+    }
 
 
 def _version(version: Given, from_ms: int, to_ms: int) -> dict[str, list[Row]]:
@@ -65,7 +78,6 @@ def _version(version: Given, from_ms: int, to_ms: int) -> dict[str, list[Row]]:
                 "from_ms": from_ms,
                 "to_ms": to_ms,
                 "zone": version["zone"],
-                "window_months": int(version["window_months"]),
                 "multiplicative": version.get("stacking", "additive") == "multiplicative",
                 "scale": scale,
                 "welcome_points": int(version.get("welcome_points") or 0),

@@ -11,7 +11,7 @@ RECOMPUTED = (
     "20_net_of_lines.sql",
     "30_stages_of_orders.sql",
     "40_worth_of_orders.sql",
-    "50_start_of_tiers.sql",
+    "50_windows.sql",
 )
 ANSWERED = ("60_engagements.sql", "65_ledger_by_lot.sql", "70_expected.sql")
 SHOWN = 5
@@ -38,18 +38,22 @@ def recompute(books: Books) -> None:
     """What every lot, component and tier should be, by the facts and the programme alone."""
     for script in RECOMPUTED:
         books.run(script)
-    _climb(books)
+    _follow_tiers(books)
     for script in ANSWERED:
         books.run(script)
 
 
-def _climb(books: Books) -> None:
-    """Find promotions until there are no more: each round is right up to the next, so there is one a tier."""
+def _follow_tiers(books: Books) -> None:
+    """An order's base points depend on its tier, by a point at most, and tiers on base points.
+
+    Each round is right up to one more order of every member, so it ends when a round changes no order's tier.
+    """
     while True:
         books.run("51_qualifying_points.sql")
-        before = books.count("SELECT count(*) FROM promotion")
-        books.run("52_next_promotions.sql")
-        if books.count("SELECT count(*) FROM promotion") == before:
+        books.run("52_tiers_over_time.sql")
+        moved = books.count("SELECT count(*) FROM (FROM tier_found EXCEPT FROM tier_at_order)")
+        books.database.execute("CREATE OR REPLACE TABLE tier_at_order AS FROM tier_found")
+        if not moved:
             return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -84,12 +85,26 @@ def _standing(progress: Entry | None) -> str:
         return "Not enrolled yet, as far as the topics say."
     since, qualifying = instant(progress["tier_since"]), progress["qualifying_points"]
     sentence = f"Tier {progress['tier']} since {since}, {qualifying:,} qualifying points."
+    return " ".join((sentence, *_kept(progress), _next(progress)))
+
+
+def _kept(progress: Entry) -> Iterator[str]:
+    if progress["valid_until"] is not None:
+        yield f"It holds until {instant(progress['valid_until'])}."
+        if progress["to_keep_points"]:
+            yield f"{_more(progress, 'to_keep')} by {instant(progress['keep_by'])} keep it."
+
+
+def _next(progress: Entry) -> str:
     if progress["next_tier"] is None:
-        return f"{sentence} There is no higher tier."
-    if progress["to_next_minor"] is None:
-        return f"{sentence} {progress['to_next_points']:,} more make {progress['next_tier']}."
-    spend = money(progress["to_next_minor"], progress["currency"])
-    return f"{sentence} {progress['to_next_points']:,} more, that is {spend}, make {progress['next_tier']}."
+        return "There is no higher tier."
+    return f"{_more(progress, 'to_next')} make {progress['next_tier']}."
+
+
+def _more(progress: Entry, what: str) -> str:
+    """So many points more, and the money that earns them where the market's is known."""
+    points, minor = progress[f"{what}_points"], progress[f"{what}_minor"]
+    return f"{points:,} more" + ("" if minor is None else f", that is {money(minor, progress['currency'])},")
 
 
 def _lots(told: Statement, last: int) -> Table:

@@ -54,14 +54,7 @@ def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
         yield from _fields("balance", expect["balance"], results.balances[-1] if results.balances else None)
     if "progress" in expect:
         yield from _fields("progress", expect["progress"], results.progress[-1] if results.progress else None)
-    if "tier" in expect:
-        tier = results.progress[-1].tier if results.progress else None
-        if tier != expect["tier"]:
-            yield f"tier is {tier}, not {expect['tier']}"
-    if "tiers" in expect:
-        told = [f"{change.kind} {change.tier}" for change in results.tiers]
-        if told != list(expect["tiers"]):
-            yield f"tier changes are {told}, not {list(expect['tiers'])}"
+    yield from _tiers(expect, results)
     if "ledger" in expect:
         exact = expect.get("ledger_exact") == "true"
         yield from _ledger(expect["ledger"], results.ledger, exact)
@@ -73,6 +66,28 @@ def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
         wanted = {name: int(count) for name, count in expect["outcomes"].items()}
         if dict(results.outcomes) != wanted:
             yield f"outcomes are {dict(results.outcomes)}, not {wanted}"
+
+
+def _tiers(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
+    if "tier" in expect:
+        tier = results.progress[-1].tier if results.progress else None
+        if tier != expect["tier"]:
+            yield f"tier is {tier}, not {expect['tier']}"
+    if "tiers" in expect:
+        told = [f"{change.kind} {change.tier}" for change in results.tiers]
+        if told != list(expect["tiers"]):
+            yield f"tier changes are {told}, not {list(expect['tiers'])}"
+    yield from _changes(expect.get("changes", ()), results.tiers)
+
+
+def _changes(wanted: Sequence[Mapping[str, Any]], changes: Sequence[TierChanged]) -> Iterator[str]:
+    """Each wanted tier change occurs, in this order, by what is given of it."""
+    left = iter(changes)
+    for one in wanted:
+        if not any(all(_same(_value(change, n), v) for n, v in one.items()) for change in left):
+            told = "; ".join(f"{c.kind} {c.tier} at {c.effective_at_ms}" for c in changes)
+            yield f"no tier change {dict(one)} in this order: {told or 'none'}"
+            return
 
 
 def _answers(wanted: Sequence[Mapping[str, Any]], answers: Sequence[CommandResult]) -> Iterator[str]:

@@ -31,10 +31,9 @@ from pipelines.domain.ledger import (
     TierChanged,
     TierProgress,
 )
-from pipelines.failure import Failure
-from pipelines.runtime.producers import fact_producer
+from pipelines.runtime.producers import Sender
 from pipelines.runtime.settings import settings
-from pipelines.runtime.ticks import produce_ticks, tick_producer
+from pipelines.runtime.ticks import send_tick
 from pipelines.runtime.topic_admin import connect as connect_admin
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import prefixed, topics
@@ -44,6 +43,9 @@ from schemas.codec import Codec, topic_of
 from schemas.registry import connect
 
 PARTITIONS: Final = 2
+AHEAD: Final = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
+"""Vectors live in years to come; elsewhere it is well that the broker refuses a record an hour ahead of its clock."""
+
 _BETWEEN: Final = ":"
 
 
@@ -87,10 +89,8 @@ def _run(
     prefix: str,
     state_dir: Path,
 ) -> dict[str, Results]:
-    ensure_topics(bootstrap, PARTITIONS, prefix)
-    _send(batch, bootstrap, codec, prefix)
-    if until_ms:
-        produce_ticks(tick_producer(bootstrap), codec, [until_ms], PARTITIONS, prefix)
+    ensure_topics(bootstrap, PARTITIONS, prefix, AHEAD)
+    _send(batch, until_ms, bootstrap, codec, prefix)
     chosen = settings(
         bootstrap_servers=bootstrap,
         schema_registry_url=registry_url,
@@ -103,20 +103,17 @@ def _run(
     return _read(bootstrap, registry_url, prefix)
 
 
-def _send(batch: Sequence[Vector], bootstrap: str, codec: Codec, prefix: str) -> None:
+def _send(batch: Sequence[Vector], until_ms: int, bootstrap: str, codec: Codec, prefix: str) -> None:
     """By recorded time over all vectors: topics are read together by their heads' timestamps, so that one vector's
     later fact, first in its topic, would otherwise hold back another's earlier one."""
-    producer = fact_producer(bootstrap)
+    sender = Sender(bootstrap, "the vectors' facts")
     facts = [_named(fact, vector.name) for vector in batch for fact in (*vector.members, *vector.given)]
     for fact in sorted(facts, key=lambda f: f.recorded_at_ms):
-        producer.produce(
-            prefixed(prefix, topic_of(fact)),
-            key=fact.member_id,
-            value=codec.encode(fact),
-            timestamp=fact.recorded_at_ms,
-        )
-    if producer.flush(30):
-        raise Failure("the vectors' facts could not be delivered in 30 s", "check `loyalty status`")
+        key, at_ms = fact.member_id, fact.recorded_at_ms
+        sender.send(prefixed(prefix, topic_of(fact)), codec.encode(fact), key=key, timestamp=at_ms)
+    if until_ms:
+        send_tick(sender, codec, until_ms, PARTITIONS, prefix)
+    sender.flush()
 
 
 def _named(fact: Fact, vector: str) -> Fact:

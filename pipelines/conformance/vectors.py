@@ -40,6 +40,7 @@ EXPECTATIONS: Final = (
     "ledger_exact",
     "tier",
     "tiers",
+    "changes",
     "progress",
     "answers",
     "refused",
@@ -120,13 +121,18 @@ def _vector(document: Given) -> Vector:
 
 
 def _programme_text(document: Given, found: Mapping[str, Any]) -> str:
-    """The programme's file with the vector's patch merged over its newest version, as JSON, which is YAML."""
+    """The programme's file as JSON, which is YAML: the vector's patch merged over its newest version.
+
+    What a programme has above its versions (`window`, `downgrade`) is replaced.
+    """
     path = ALONG / f"{found.get('programme', 'reference')}.yaml"
     if not path.exists():
         document.wrong(f"there is no programme {found['programme']!r}")
     programme = YAML(typ="base", pure=True).load(path.read_text())
     patch = {} if found.get("welcome") == "true" else {"welcome_points": "0"}
-    _merge(programme["versions"][-1], patch | (found.get("patch") or {}))
+    patch |= found.get("patch") or {}
+    programme |= {key: patch[key] for key in patch if key in programme}
+    _merge(programme["versions"][-1], {key: patch[key] for key in patch if key not in programme})
     return json.dumps(programme)
 
 

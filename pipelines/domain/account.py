@@ -88,11 +88,13 @@ class Account:
     def market(self) -> str:
         return "" if self.membership is None else self.membership.market
 
-    def next_due_ms(self) -> int | None:
+    def next_due_ms(self, programme: Programme) -> int | None:
         """The earliest instant at which something happens by itself."""
+        tier = self.standing.next_time_ms(programme)
         waiting = [a.at_ms for a in self.calendar.activations.values()]
         parked = [p.at_ms for p in self.parked.values()]
         everything = [*waiting, *self.calendar.expiries, *parked, *self.reservations.values()]
+        everything += [] if tier is None else [tier]
         return min(everything, default=None)
 
     def balance(self) -> Balance:
@@ -120,25 +122,28 @@ class Account:
         """Where the member stands between two tiers, by the rules in force now; None before enrolment."""
         if self.membership is None or not self.standing.spans:
             return None
-        version = programme.at(self.now_ms)
-        tier = self.standing.tier
-        following = version.tiers[tier + 1] if tier + 1 < len(version.tiers) else None
+        standing, version = self.standing, programme.at(self.now_ms)
+        following = version.tiers[standing.tier + 1] if standing.tier + 1 < len(version.tiers) else None
         currency = version.market_currency.get(self.membership.market)
-        missing = None if following is None else max(0, following.threshold - self.standing.points)
+        points = standing.qualifying(programme)
+        missing = None if following is None else max(0, following.threshold - points)
+        outlook = standing.outlook(self.now_ms, programme)
         return TierProgress(
             self.member_id,
             self.membership.market,
             self.now_ms,
-            version.tiers[tier].name,
-            self.standing.spans[-1].since_ms,
-            None,
-            self.standing.points,
-            None,
+            version.tiers[standing.tier].name,
+            standing.since_ms(),
+            outlook.valid_until_ms,
+            points,
+            outlook.to_keep_points,
+            _spend_minor(outlook.to_keep_points, currency, version),
+            outlook.keep_by_ms,
             None if following is None else following.name,
             missing,
             _spend_minor(missing, currency, version),
+            standing.window_moves_ms(programme) if points and following is not None else None,
             currency,
-            None,
         )
 
 

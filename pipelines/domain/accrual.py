@@ -44,6 +44,8 @@ def follow(account: Account, record: OrderRecord, programme: Programme) -> Order
 
     None, and nothing changed, when a step lies behind the frontier or an old one is no more: then `refold`.
     """
+    if record.placed_at_ms > account.now_ms:  # a clock ahead of ours, within the border's tolerance
+        account.standing.pass_time(record.placed_at_ms, programme)
     tier = record.tier if record.steps else account.standing.tier
     steps = _steps(account, record, tier, programme)
     taken = len(record.steps)
@@ -61,15 +63,16 @@ def refold(account: Account, records: list[OrderRecord], programme: Programme) -
     """All orders with the tiers and steps that follow from all facts known; the standing is made anew."""
     account.standing = Standing()
     assert account.enrolled_at_ms is not None, "before enrolment an order has no steps"
-    account.standing.join(account.enrolled_at_ms)
+    account.standing.join(account.enrolled_at_ms, programme)
     rated: dict[str, OrderRecord] = {r.order_id: r._replace(tier=0, steps=()) for r in records}
     first = {r.order_id: r for r in records if _steps(account, r, 0, programme)}
     queue: list[Position] = [(r.placed_at_ms, r.order_id, 0) for r in first.values()]
     heapify(queue)
     while queue:
         position = heappop(queue)
-        _, order_id, n = position
+        at_ms, order_id, n = position
         if n == 0:
+            account.standing.pass_time(at_ms, programme)
             tier = account.standing.tier
             steps = _steps(account, first[order_id], tier, programme)
             rated[order_id] = rated[order_id]._replace(tier=tier, steps=steps)
@@ -77,6 +80,7 @@ def refold(account: Account, records: list[OrderRecord], programme: Programme) -
                 heappush(queue, (step.at_ms, order_id, later))
         record = rated[order_id]
         _take(account.standing, position, record, record.steps[n], programme)
+    account.standing.pass_time(account.now_ms, programme)
     return list(rated.values())
 
 
@@ -89,9 +93,8 @@ def _steps(account: Account, record: OrderRecord, tier: int, programme: Programm
 def _take(
     standing: Standing, position: Position, record: OrderRecord, step: Step, programme: Programme
 ) -> None:
-    version = programme.at(step.at_ms)
-    earned_on = local_day(record.placed_at_ms, version.zone)
-    standing.take(position, earned_on, step.points, version)
+    earned_on = local_day(record.placed_at_ms, programme.zone)
+    standing.take(position, earned_on, step.points, programme)
 
 
 def settle_order(
@@ -281,47 +284,43 @@ def settle_welcome(journal: Journal, cause: Cause) -> None:
 def tier_changes(
     account: Account, before: list[TierSpan], cause: Cause, programme: Programme
 ) -> list[TierChanged]:
-    """What to tell about the tier: what is new since `before`, and CORRECTED where that no longer holds."""
+    """What to tell about the tier: what is new since `before`, and CORRECTED where that no longer holds.
+
+    CORRECTED takes the place of the first thing told anew; or it comes before, when what was told wrongly was earlier.
+    """
     now = account.standing.spans
     same = 0
-    while same < min(len(before), len(now)) and before[same][:2] == now[same][:2]:
+    while same < min(len(before), len(now)) and before[same][:3] == now[same][:3]:
         same += 1
-    wrong = before[same:]
-    if wrong and same == len(now):
-        last = now[-1] if now else TierSpan(wrong[0].since_ms, 0, 0)
-        return [
-            _change(account, TierChange.CORRECTED, wrong[0].tier, last, cause, programme, wrong[0].since_ms)
-        ]
+    new = list(now[same:])
+    previous = now[same - 1] if same else None
+    if wrong := before[same:]:
+        if previous is not None and not (new and new[0].since_ms <= wrong[0].since_ms):
+            new.insert(0, previous._replace(since_ms=wrong[0].since_ms, until_ms=None))
+            previous = wrong[0]
+        new[:1] = [new[0]._replace(kind=TierChange.CORRECTED)]
     changes = []
-    for index in range(same, len(now)):
-        kind = TierChange.JOINED if index == 0 else TierChange.UPGRADED
-        if wrong and index == same:
-            kind = TierChange.CORRECTED
-        previous = now[index - 1].tier if index else None
-        changes.append(_change(account, kind, previous, now[index], cause, programme, now[index].since_ms))
+    for span in new:
+        changes.append(_change(account, previous, span, cause, programme))
+        previous = span
     return changes
 
 
 def _change(
-    account: Account,
-    kind: TierChange,
-    previous: int | None,
-    span: TierSpan,
-    cause: Cause,
-    programme: Programme,
-    effective_at_ms: int,
+    account: Account, previous: TierSpan | None, span: TierSpan, cause: Cause, programme: Programme
 ) -> TierChanged:
-    version = programme.at(effective_at_ms)
+    version = programme.at(span.since_ms)
     name = version.tiers[span.tier].name
     return TierChanged(
-        f"{account.member_id}/{cause.name}/tier:{name}@{effective_at_ms}",
+        f"{account.member_id}/{cause.name}/{span.kind.value}:{name}@{span.since_ms}",
         account.member_id,
         account.market,
-        kind,
-        None if previous is None else version.tiers[previous].name,
+        span.kind,
+        None if previous is None else version.tiers[previous.tier].name,
         name,
         span.qualifying_points,
-        effective_at_ms,
+        span.until_ms,
+        span.since_ms,
         cause.recorded_at_ms,
         cause.facts,
         version.version,

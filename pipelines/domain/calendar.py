@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pipelines.domain.programme import Expiry, Rounding
+from pipelines.domain.programme import Expiry, Rounding, Window, WindowKind
 
 
 def local_day(at_ms: int, zone: str) -> int:
@@ -41,6 +41,26 @@ def expires_ms(active_from_ms: int, expiry: Expiry, zone: str) -> int:
         first_of_next = date.fromordinal(last).replace(day=1).toordinal()
         return day_starts_ms(months_later(first_of_next, 1), zone)
     return day_starts_ms(last + 1, zone)
+
+
+@lru_cache(maxsize=4096)
+def period_begins(day: int, joined_on: int, window: Window) -> int:
+    """The first day of the period that holds a day: of its calendar year, or of the year since the member joined."""
+    at = date.fromordinal(day)
+    if window.kind is WindowKind.CALENDAR_YEAR:
+        return date(at.year, 1, 1).toordinal()
+    months = 12 * (at.year - date.fromordinal(joined_on).year)
+    begins = months_later(joined_on, months)
+    return begins if begins <= day else months_later(joined_on, months - 12)
+
+
+@lru_cache(maxsize=4096)
+def period_ends(begins: int, joined_on: int, window: Window) -> int:
+    """The first day after the period that begins on a day."""
+    year = date.fromordinal(begins).year + 1
+    if window.kind is WindowKind.CALENDAR_YEAR:
+        return date(year, 1, 1).toordinal()
+    return months_later(joined_on, 12 * (year - date.fromordinal(joined_on).year))
 
 
 @lru_cache(maxsize=1024)

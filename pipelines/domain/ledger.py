@@ -154,7 +154,10 @@ class TierChange(StrEnum):
 
 
 class TierChanged(NamedTuple):
-    """From `effective_at_ms` on the member's tier is `tier`; CORRECTED replaces what was said before."""
+    """From `effective_at_ms` on the member's tier is `tier`; CORRECTED replaces what was said before.
+
+    `valid_until_ms` is when grace ends (AT_RISK), or the period that the tier now holds for (PROLONGED).
+    """
 
     change_id: str
     member_id: str
@@ -163,6 +166,7 @@ class TierChanged(NamedTuple):
     from_tier: str | None
     tier: str
     qualifying_points: int
+    valid_until_ms: int | None
     effective_at_ms: int
     recorded_at_ms: int
     caused_by: tuple[str, ...]
@@ -170,7 +174,11 @@ class TierChanged(NamedTuple):
 
 
 class TierProgress(NamedTuple):
-    """How far the next tier is, in points and in money of the member's market (`None` in the top tier)."""
+    """Until when the tier holds and what keeps it; how far the next one is: in points and in money of the market.
+
+    `to_keep_points` counts what leaves the window before it is looked at, at `keep_by_ms`; `to_next_points` holds
+    until `next_by_ms`, when points leave the window or the period ends. None where there is nothing to lose or reach.
+    """
 
     member_id: str
     market: str
@@ -180,11 +188,13 @@ class TierProgress(NamedTuple):
     valid_until_ms: int | None
     qualifying_points: int
     to_keep_points: int | None
+    to_keep_minor: int | None
+    keep_by_ms: int | None
     next_tier: str | None
     to_next_points: int | None
     to_next_minor: int | None
+    next_by_ms: int | None
     currency: str | None
-    by_ms: int | None
 
 
 class CommandStatus(StrEnum):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
 from math import lcm
 
 from pipelines.domain.facts import EngagementKind, Verification
@@ -34,6 +35,14 @@ class Clawback(StrEnum):
     ALLOW_NEGATIVE = "allow_negative"
 
 
+class WindowKind(StrEnum):
+    """Which qualifying points count together: the last months', a calendar year's, or a membership year's."""
+
+    ROLLING = "rolling"
+    CALENDAR_YEAR = "calendar_year"
+    ANNIVERSARY = "anniversary"
+
+
 class Rounding(StrEnum):
     """To the end of what a lot lives, once its months are over."""
 
@@ -47,6 +56,22 @@ class Expiry:
 
     months: int
     end_of: Rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Qualifying points count by days of the programme's zone; `months` is the length of a rolling window."""
+
+    kind: WindowKind
+    months: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Downgrade:
+    """A tier that the points no longer carry is lost after `grace_days`, at most so many `levels` at once."""
+
+    grace_days: int
+    levels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +148,7 @@ class ProgrammeVersion:
     """The rules in force from `effective_from_ms` until the next version's.
 
     `pending_days` runs from delivery, `pending_latest_days` from the order; the earlier counts.
-    `window_months` is the rolling window of qualifying points, by days of `zone`. Without `expiry` points never cease.
+    Without `expiry` points never cease.
     """
 
     version: str
@@ -132,7 +157,6 @@ class ProgrammeVersion:
     rates: Mapping[str, Rate]
     market_currency: Mapping[str, str]
     tiers: tuple[TierLevel, ...]
-    window_months: int
     stacking: Stacking
     campaigns: tuple[Campaign, ...]
     thresholds: tuple[ThresholdBonus, ...]
@@ -163,18 +187,39 @@ class Programme:
     """All versions, oldest first, and what must not change from one to the next.
 
     `lateness_days` bounds `recorded_at - occurred_at` of every fact; `return_days` is how long after `placed_at`
-    an order can be returned.
+    an order can be returned. Without `downgrade` a tier is lost by returns only, never by time.
     """
 
     name: str
     lateness_days: int
     return_days: int
+    window: Window
+    downgrade: Downgrade | None
     versions: tuple[ProgrammeVersion, ...]
+    tiers_ms: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         starts = [v.effective_from_ms for v in self.versions]
         assert starts, "a programme has a version"
         assert starts == sorted(set(starts)), starts
+        assert len({v.zone for v in self.versions}) == 1, "days are days of one zone"
+        changes = []
+        for before, after in pairwise(self.versions):
+            names = [tier.name for tier in after.tiers]
+            assert names[: len(before.tiers)] == [tier.name for tier in before.tiers], names
+            if [t.threshold for t in after.tiers] != [t.threshold for t in before.tiers]:
+                changes.append(after.effective_from_ms)
+        object.__setattr__(self, "tiers_ms", tuple(changes))
+
+    @property
+    def zone(self) -> str:
+        """The zone of the programme's days, the same in every version."""
+        return self.versions[0].zone
+
+    def next_tiers_ms(self, after_ms: int) -> int | None:
+        """The next instant from which the tiers' thresholds are others, if it is known."""
+        place = bisect_right(self.tiers_ms, after_ms)
+        return self.tiers_ms[place] if place < len(self.tiers_ms) else None
 
     def at(self, at_ms: int) -> ProgrammeVersion:
         """The version in force at `at_ms`; before the first version, the first."""

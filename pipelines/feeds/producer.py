@@ -6,21 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
-
-from confluent_kafka import KafkaError, Message, Producer
 
 from pipelines.domain.facts import Tick
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
-from pipelines.runtime.producers import fact_producer
-from pipelines.runtime.ticks import KEY
+from pipelines.runtime.producers import Sender
+from pipelines.runtime.ticks import send_tick
 from pipelines.topics import prefixed
 from schemas import catalogue
 from schemas.border import check_fact
 from schemas.codec import Codec, InvalidFact, topic_of
-
-FLUSH_S: Final = 60
 
 
 @dataclass(slots=True)
@@ -59,55 +54,25 @@ def feed(
 
     What was handed over is delivered even when interrupted; a fact that cannot be delivered is a Failure.
     """
-    producer = fact_producer(bootstrap)
+    sender = Sender(bootstrap, "facts")
     fed = Fed()
-    failed: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failed.append(error)
-
     started = time.monotonic()
     try:
         for arrival in checked(arrivals):
-            _send(producer, arrival, codec, partitions, prefix, delivered, fed)
-            if failed:
-                break
+            fed.topics += _send(sender, arrival, codec, partitions, prefix)
             on_sent(1)
     finally:
-        left = producer.flush(FLUSH_S)
+        sender.flush()
         fed.seconds = time.monotonic() - started
-    if failed or left:
-        why = failed[0].str() if failed else f"{left} records waited for {FLUSH_S} s"
-        raise Failure(
-            f"facts could not be delivered: {why}", "check `loyalty status`; feeding again is harmless"
-        )
     return fed
 
 
-def _send(
-    producer: Producer,
-    arrival: Arrival,
-    codec: Codec,
-    partitions: int,
-    prefix: str,
-    delivered: Callable[[KafkaError | None, Message], None],
-    fed: Fed,
-) -> None:
+def _send(sender: Sender, arrival: Arrival, codec: Codec, partitions: int, prefix: str) -> Counter[str]:
     fact = arrival.fact
     topic = topic_of(fact)
-    value = codec.encode(fact)
-    places = (
-        [{"key": KEY, "partition": p, "timestamp": fact.at_ms} for p in range(partitions)]
-        if isinstance(fact, Tick)
-        else [{"key": fact.member_id, "timestamp": fact.recorded_at_ms}]
-    )
-    for place in places:
-        while True:
-            try:
-                producer.produce(prefixed(prefix, topic), value=value, on_delivery=delivered, **place)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    producer.poll(0)
-    fed.topics[topic] += len(places)
+    if isinstance(fact, Tick):
+        send_tick(sender, codec, fact.at_ms, partitions, prefix)
+        return Counter({topic: partitions})
+    key, at_ms = fact.member_id, fact.recorded_at_ms
+    sender.send(prefixed(prefix, topic), codec.encode(fact), key=key, timestamp=at_ms)
+    return Counter({topic: 1})

@@ -159,7 +159,7 @@ class Visit:
         self.changes: list[TierChanged] = []
         self.answers: list[CommandResult] = []
         self.refusals: list[Refusal] = []
-        self._scheduled = self.account.next_due_ms()
+        self._scheduled = self.account.next_due_ms(self.programme)
         self._told = (self._balance(), self._progress())
 
     def _balance(self) -> Balance:
@@ -204,7 +204,7 @@ class Visit:
         """Bring the account forward: all that is due until then happens, each thing at its own instant."""
         account = self.account
         until_ms = max(account.now_ms, now_ms)
-        while (due := account.next_due_ms()) is not None and due <= until_ms:
+        while (due := account.next_due_ms(self.programme)) is not None and due <= until_ms:
             account.now_ms = max(account.now_ms, due)
             for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
                 activate(lot_id, self.journal)
@@ -218,7 +218,14 @@ class Visit:
                         expire(lot.lot_id, due, self.journal)
             for return_id in sorted(r for r, p in account.parked.items() if p.at_ms == due):
                 self._give_up_on(return_id)
+            self._pass_time(due)
         account.now_ms = until_ms
+
+    def _pass_time(self, at_ms: int) -> None:
+        before = list(self.account.standing.spans)
+        self.account.standing.pass_time(at_ms, self.programme)
+        cause = Cause(f"tier@{at_ms}", at_ms, ())
+        self.changes += tier_changes(self.account, before, cause, self.programme)
 
     def _give_up_on(self, return_id: str) -> None:
         parked = self.account.parked[return_id]
@@ -416,7 +423,7 @@ class Visit:
     def leave(self, outcome: Outcome) -> Answer:
         """Write the account and its next timer; tell what has changed."""
         account = self.account
-        due = account.next_due_ms()
+        due = account.next_due_ms(self.programme)
         if due != self._scheduled:
             if self._scheduled is not None:
                 self.store.unschedule(self._scheduled, account.member_id)

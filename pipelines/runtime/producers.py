@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Producer
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from pipelines.failure import Failure
+
+FLUSH_S: Final = 60
 
 
 def fact_producer(bootstrap: str) -> Producer:
@@ -22,3 +28,35 @@ def fact_producer(bootstrap: str) -> Producer:
             "log_level": 2,
         }
     )
+
+
+class Sender:
+    """Sends records in the order given. One that the broker refuses, or that cannot be delivered, is a Failure."""
+
+    def __init__(self, bootstrap: str, what: str) -> None:
+        self._producer = fact_producer(bootstrap)
+        self._what = what
+        self._refused: KafkaError | None = None
+
+    def send(self, topic: str, value: bytes | None, **place: Any) -> None:
+        """Hand a record over, waiting while the queue is full; `place` is key, timestamp (ms) and maybe partition."""
+        while True:
+            try:
+                self._producer.produce(topic, value=value, on_delivery=self._delivered, **place)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self._producer.poll(0)
+        if self._refused is not None:
+            self.flush()
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        self._refused = self._refused or error
+
+    def flush(self) -> None:
+        """Wait until all is delivered."""
+        left = self._producer.flush(FLUSH_S)
+        if self._refused is not None or left:
+            why = f"{left} records waited for {FLUSH_S} s" if self._refused is None else self._refused.str()
+            what = f"{self._what} could not be delivered: {why}"
+            raise Failure(what, "check `loyalty status`; sending them again is harmless")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -20,6 +22,7 @@ from pipelines.topics import Topic, topics
 
 TIMEOUT_S = 30
 POLL_S = 0.1
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,17 @@ def connect(bootstrap: str) -> AdminClient:
     return admin
 
 
-def make_plan(admin: AdminClient, partitions: int, replication: int | None = None, prefix: str = "") -> Plan:
-    """Compare the cluster with the catalogue. Copies: as many as there are brokers, at most three."""
+def make_plan(
+    admin: AdminClient,
+    partitions: int,
+    replication: int | None = None,
+    prefix: str = "",
+    more: Mapping[str, str] = NOTHING_MORE,
+) -> Plan:
+    """Compare the cluster with the catalogue, and `more` settings. Copies: as many as brokers, at most three."""
     cluster = admin.list_topics(timeout=TIMEOUT_S)
     copies = replication or min(3, len(cluster.brokers))
-    wanted = topics(prefix, copies)
+    wanted = [replace(topic, config={**topic.config, **more}) for topic in topics(prefix, copies)]
     there = [topic for topic in wanted if topic.name in cluster.topics]
     counts = {topic.name: len(cluster.topics[topic.name].partitions) for topic in there}
     return Plan(
@@ -143,10 +152,12 @@ def _alter(admin: AdminClient, settings: tuple[Setting, ...]) -> None:
         future.result()
 
 
-def ensure_topics(bootstrap: str, partitions: int, prefix: str = "") -> int:
+def ensure_topics(
+    bootstrap: str, partitions: int, prefix: str = "", more: Mapping[str, str] = NOTHING_MORE
+) -> int:
     """Have all topics there, and answer how many partitions they have: those found, or `partitions` when new."""
     admin = connect(bootstrap)
-    plan = make_plan(admin, partitions, prefix=prefix)
+    plan = make_plan(admin, partitions, prefix=prefix, more=more)
     found = {count for _, count in plan.wrong_partitions}
     if len(found) == 1 and not plan.create:
         return found.pop()

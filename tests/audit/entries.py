@@ -74,7 +74,6 @@ def enter_programme(books: Books, **changes: Any) -> None:
         "from_ms": -far,
         "to_ms": far,
         "zone": "Europe/Zurich",
-        "window_months": 12,
         "multiplicative": False,
         "scale": 4,
         "welcome_points": 50,
@@ -83,7 +82,8 @@ def enter_programme(books: Books, **changes: Any) -> None:
         "expiry_months": 12,
         "expiry_of_month": True,
     }
-    books.add("programme", [{"lateness_ms": 45 * DAY_MS}])
+    lasting = {"window_kind": "rolling", "window_months": 12, "grace_days": 60, "levels_down": 1}
+    books.add("programme", [{"lateness_ms": 45 * DAY_MS} | lasting])
     books.add("version", [version | changes])
     rates = [(currency, 100) for currency in ("EUR", "CHF", "USD", "GBP")] + [("JPY", 150)]
     books.add("rate", [{"v": 0, "currency": c, "points": 1, "per_minor": m} for c, m in rates])

@@ -238,6 +238,16 @@ def test_qualifying_points_off_by_one(books: Books) -> None:
     assert set(sow(books, f"UPDATE tier_progress SET qualifying_points = 1 {last}")) == {"tiers"}
 
 
+@pytest.mark.parametrize("column", ["valid_until", "to_keep_points", "keep_by", "to_next_points", "next_by"])
+def test_progress_that_promises_something_else(books: Books, column: str) -> None:
+    last = 'WHERE "offset" = (SELECT max("offset") FROM tier_progress)'
+
+    found = sow(books, f"UPDATE tier_progress SET {column} = coalesce({column}, 0) + 1 {last}")
+
+    assert set(found) == {"tiers"}
+    assert found["tiers"].first[0].what.startswith(f"{column} is ")
+
+
 def test_a_fact_that_nobody_applied(books: Books) -> None:
     forgotten = order("O4", "2026-04-21T10:00:00Z", line("A", 10_00))
     enter_facts(books, [forgotten])

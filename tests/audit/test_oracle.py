@@ -32,12 +32,55 @@ def lives(programme: Path, cut_ms: int) -> tuple[list[Any], History]:
     return facts, play(facts, load_programme(programme))
 
 
+def written(at: Path, changes: dict[str, str]) -> Path:
+    """The reference programme with other words in it, as a file."""
+    text = (ALONG / "reference.yaml").read_text()
+    for before, after in changes.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    programme = at / "programme.yaml"
+    programme.write_text(text)
+    return programme
+
+
+def two_versions() -> str:
+    """The reference's only version, and from July 2025 on one with lower thresholds and no expiry."""
+    text = (ALONG / "reference.yaml").read_text()
+    first = text[text.index("  - version:") :]
+    second = first.replace('"2026-1"', '"next"').replace("2020-01-01", "2025-07-01").replace("1500,", "900,")
+    return first + second.replace("threshold: 500", "threshold: 350").replace(
+        "{months: 12, end_of: month}", "never"
+    )
+
+
+REFERENCE = (ALONG / "reference.yaml").read_text()
+PROGRAMMES = {
+    "reference": {},
+    "expiry of two months": {"{months: 12, end_of: month}": "{months: 2, end_of: day}"},
+    "no expiry": {"{months: 12, end_of: month}": "never"},
+    "three months' window": {
+        "kind: rolling, months: 12": "kind: rolling, months: 3",
+        "grace_days: 60": "grace_days: 10",
+    },
+    "calendar year": {"{kind: rolling, months: 12}": "{kind: calendar_year}"},
+    "membership year": {"{kind: rolling, months: 12}": "{kind: anniversary}", "levels: 1": "levels: 2"},
+    "no downgrade": {
+        "{kind: rolling, months: 12}": "{kind: rolling, months: 2}",
+        "{grace_days: 60, levels: 1}": "never",
+    },
+    "two versions": {
+        "kind: rolling, months: 12": "kind: rolling, months: 2",
+        REFERENCE[REFERENCE.index("  - version:") :]: two_versions(),
+    },
+}
+
+
 @pytest.mark.parametrize("days", [75, 200, 371, 399, 500, 900])
-@pytest.mark.parametrize("lapse", ["{months: 12, end_of: month}", "{months: 2, end_of: day}", "never"])
-def test_ledger_and_recomputation_agree_at_any_cut(days: int, lapse: str, tmp_path: Path) -> None:
-    reference = (ALONG / "reference.yaml").read_text()
-    programme = tmp_path / "programme.yaml"
-    programme.write_text(reference.replace("{months: 12, end_of: month}", lapse))
+@pytest.mark.parametrize("changes", PROGRAMMES.values(), ids=PROGRAMMES)
+def test_ledger_and_recomputation_agree_at_any_cut(
+    days: int, changes: dict[str, str], tmp_path: Path
+) -> None:
+    programme = written(tmp_path, changes)
     facts, history = lives(programme, START + days * DAY_MS)
 
     with Books() as books:

@@ -56,7 +56,7 @@ def test_a_ledger_that_is_not_right_fails_the_audit(
     pipeline.run()
     forged = pipeline.records("loyalty.ledger.v1")[0]
     pipeline.send_bytes("loyalty.ledger.v1", forged.key, forged.value, forged.timestamp_ms)
-    pipeline.producer.flush()
+    pipeline.sender.flush()
 
     assert loyalty("verify", "--topic-prefix", prefix) == 1
     assert "wrong" in capsys.readouterr().out.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,11 @@ def test_a_full_disk_is_refused(tmp_path: Path) -> None:
 def test_two_workers_do_not_share_a_state_directory(tmp_path: Path) -> None:
     with guards.lock_state_dir(tmp_path), pytest.raises(Failure, match=f"worker with pid {os.getpid()}"):
         guards.lock_state_dir(tmp_path)
+
+
+def test_what_the_broker_refuses_is_told_and_not_lost(pipeline: Pipeline) -> None:
+    tomorrow = time.time_ns() // 1_000_000 + 86_400_000
+    pipeline.sender.send(pipeline.topic("commerce.orders.v1"), b"x", key=b"m-1", timestamp=tomorrow)
+
+    with pytest.raises(Failure, match="could not be delivered: .*timestamp"):
+        pipeline.sender.flush()

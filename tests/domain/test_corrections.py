@@ -6,11 +6,11 @@ from typing import Any
 
 from pipelines.domain.facts import Engagement, EngagementKind, EngagementStatus, OrderStatus, ReturnStatus
 from pipelines.domain.ledger import LedgerAccount, Outcome, Refused, TierChange
-from pipelines.domain.programme import Campaign, Programme, ThresholdBonus, TierLevel
+from pipelines.domain.programme import Campaign, ThresholdBonus, TierLevel
 from pipelines.domain.rating import share
 from tests.support.facts import DAY_MS, engagement, line, member, ms, order, refund, run, tick
 from tests.support.history import play
-from tests.support.programmes import REFERENCE_VERSION, reference
+from tests.support.programmes import REFERENCE_VERSION, programme_of, reference
 
 STARTER = reference(welcome_points=0)
 JOINED = member("2024-01-01T00:00:00Z")
@@ -173,7 +173,7 @@ def test_the_welcome_follows_the_version_in_force_at_enrolment() -> None:
     generous = replace(
         REFERENCE_VERSION, version="2026-2", effective_from_ms=ms("2026-05-01T00:00:00Z"), welcome_points=80
     )
-    programme = Programme("two", 45, 400, (REFERENCE_VERSION, generous))
+    programme = programme_of(REFERENCE_VERSION, generous)
     before = member("2026-04-30T23:59:59Z")
     after = member("2026-05-01T00:00:00Z", version=2)
     back = member("2026-04-30T23:59:59Z", version=3)
@@ -191,7 +191,7 @@ def test_an_order_and_its_return_follow_the_version_of_its_day() -> None:
         tiers=(TierLevel("Starter", 0, Fraction(1)), *REFERENCE_VERSION.tiers[1:]),
         welcome_points=0,
     )
-    programme = Programme("two", 45, 400, (replace(REFERENCE_VERSION, welcome_points=0), dear))
+    programme = programme_of(replace(REFERENCE_VERSION, welcome_points=0), dear)
     back = refund("R1", "O1", "2026-05-10T10:00:00Z", ("A", 1, 50_00))
 
     history = play([JOINED, order("O1", PLACED, PAIR), order("O2", "2026-05-02T00:00:00Z"), back], programme)

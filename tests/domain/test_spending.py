@@ -6,25 +6,20 @@ from dataclasses import replace
 
 from pipelines.domain.facts import CommandKind, OrderStatus
 from pipelines.domain.ledger import CommandRefusal, LedgerAccount, Outcome
-from pipelines.domain.programme import Clawback, Expiry, Programme, Rounding
+from pipelines.domain.programme import Clawback, Expiry, Rounding
 from tests.support.facts import command, line, member, ms, order, refund, run, tick
 from tests.support.history import play
-from tests.support.programmes import REFERENCE_VERSION, reference
+from tests.support.programmes import REFERENCE_VERSION, programme_of, reference
 
 JOINED = member("2026-01-01T00:00:00Z")
-FOR_EVER_UNTIL_APRIL = Programme(
-    "two",
-    lateness_days=45,
-    return_days=400,
-    versions=(
-        replace(REFERENCE_VERSION, version="never", expiry=None, welcome_points=0),
-        replace(
-            REFERENCE_VERSION,
-            version="month",
-            effective_from_ms=ms("2026-04-01T00:00:00Z"),
-            expiry=Expiry(1, Rounding.DAY),
-            welcome_points=0,
-        ),
+FOR_EVER_UNTIL_APRIL = programme_of(
+    replace(REFERENCE_VERSION, version="never", expiry=None, welcome_points=0),
+    replace(
+        REFERENCE_VERSION,
+        version="month",
+        effective_from_ms=ms("2026-04-01T00:00:00Z"),
+        expiry=Expiry(1, Rounding.DAY),
+        welcome_points=0,
     ),
 )
 

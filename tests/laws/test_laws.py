@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.domain.facts import Fact, PointsCommand, Tick
 from pipelines.domain.ledger import LedgerAccount
-from pipelines.domain.programme import Clawback, Expiry, Programme, Rounding
+from pipelines.domain.programme import Clawback, Downgrade, Expiry, Programme, Rounding, Window, WindowKind
 from state import layout
 from tests.laws.strategies import LAST_MS, START_MS, histories, spending_histories
 from tests.support.facts import DAY_MS, HOUR_MS
 from tests.support.history import History, play
-from tests.support.programmes import reference
+from tests.support.programmes import REFERENCE_VERSION, programme_of, reference
 
-PROGRAMMES = st.sampled_from(
-    [reference(), reference(pending_days=2, pending_latest_days=9, expiry=Expiry(1, Rounding.DAY))]
+QUICK: dict[str, Any] = {"pending_days": 2, "pending_latest_days": 9, "expiry": Expiry(1, Rounding.DAY)}
+MILESTONES = tuple(
+    replace(level, threshold=threshold)
+    for level, threshold in zip(REFERENCE_VERSION.tiers, (0, 150, 400), strict=True)
 )
-"""The reference, under which nothing lapses before the end; and one under which points come and go on the way."""
+PROGRAMMES = st.sampled_from(
+    [
+        reference(),
+        reference(**QUICK),
+        reference(Window(WindowKind.ROLLING, 1), Downgrade(3, 1), tiers=MILESTONES, **QUICK),
+        reference(Window(WindowKind.ANNIVERSARY), Downgrade(5, 1), tiers=MILESTONES),
+        programme_of(
+            REFERENCE_VERSION,
+            replace(
+                REFERENCE_VERSION, version="2", effective_from_ms=START_MS + 15 * DAY_MS, tiers=MILESTONES
+            ),
+            replace(REFERENCE_VERSION, version="3", effective_from_ms=START_MS + 21 * DAY_MS, **QUICK),
+            window=Window(WindowKind.ROLLING, 1),
+            downgrade=Downgrade(0, 2),
+        ),
+    ]
+)
+"""The reference, under which nothing lapses before the end; and some where points, tiers and rules come and go."""
 ANY = st.one_of(histories(), spending_histories())
 THE_END = Tick(LAST_MS + 120 * DAY_MS)
-LONG_AFTER = Tick(LAST_MS + 900 * DAY_MS)
+LONG_AFTER = Tick(LAST_MS + 2_000 * DAY_MS)
 
 
 def state_of(history: History) -> dict[object, object]:

@@ -16,9 +16,9 @@ from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.domain.facts import Tick
 from pipelines.domain.programme import Programme
 from pipelines.local.endpoints import Endpoints
-from pipelines.runtime.producers import fact_producer
+from pipelines.runtime.producers import Sender
 from pipelines.runtime.settings import Settings, settings
-from pipelines.runtime.ticks import produce_ticks, tick_producer
+from pipelines.runtime.ticks import send_tick
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import prefixed
 from pipelines.worker import current_lag, run_accounts
@@ -45,7 +45,7 @@ class Pipeline:
         self.cluster, self.codec, self.prefix, self.tmp_path = cluster, codec, prefix, tmp_path
         self.workers: list[subprocess.Popen[bytes]] = []
         ensure_topics(cluster.bootstrap_servers, PARTITIONS, prefix)
-        self.producer = fact_producer(cluster.bootstrap_servers)
+        self.sender = Sender(cluster.bootstrap_servers, "the facts of a test")
 
     def __enter__(self) -> Pipeline:
         return self
@@ -74,14 +74,12 @@ class Pipeline:
         """Produce facts and ticks as their sources would."""
         for fact in facts:
             if isinstance(fact, Tick):
-                self.producer.flush()
-                ticker = tick_producer(self.cluster.bootstrap_servers)
-                produce_ticks(ticker, self.codec, [fact.at_ms], PARTITIONS, self.prefix)
+                send_tick(self.sender, self.codec, fact.at_ms, PARTITIONS, self.prefix)
             else:
                 self.send_bytes(
                     topic_of(fact), fact.member_id.encode(), self.codec.encode(fact), fact.recorded_at_ms
                 )
-        assert self.producer.flush(30) == 0
+        self.sender.flush()
 
     def send_bytes(
         self,
@@ -91,20 +89,17 @@ class Pipeline:
         timestamp_ms: int,
         headers: list[tuple[str, bytes | None]] | None = None,
     ) -> None:
-        self.producer.produce(
-            self.topic(topic), key=key, value=value, timestamp=timestamp_ms, headers=headers or []
-        )
-        self.producer.poll(0)
+        self.sender.send(self.topic(topic), value, key=key, timestamp=timestamp_ms, headers=headers or [])
 
     def run(self, programme: Programme | None = None, replica: str = "w0", **given: Any) -> int:
         """Run a worker here until all is committed; how many facts it processed."""
-        self.producer.flush()
+        self.sender.flush()
         chosen = self.settings(replica, **given)
         return run_accounts(chosen, programme or reference(), until_caught_up=True).facts
 
     def start(self, replica: str = "w0", **environment: object) -> subprocess.Popen[bytes]:
         """Start a worker as a process of its own, with the reference programme."""
-        self.producer.flush()
+        self.sender.flush()
         told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
         given = {
             "KAFKA_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,

@@ -11,6 +11,7 @@ from pipelines.domain.programme import (
     ActivityRule,
     Campaign,
     Clawback,
+    Downgrade,
     Expiry,
     OnceRule,
     Programme,
@@ -20,6 +21,8 @@ from pipelines.domain.programme import (
     Stacking,
     ThresholdBonus,
     TierLevel,
+    Window,
+    WindowKind,
 )
 from tests.support.facts import ms
 
@@ -41,7 +44,6 @@ REFERENCE_VERSION = ProgrammeVersion(
         TierLevel("Pacer", 500, Fraction(1, 4)),
         TierLevel("Elite", 1_500, Fraction(1, 2)),
     ),
-    window_months=12,
     stacking=Stacking.ADDITIVE,
     campaigns=(TRAIL_WEEK,),
     thresholds=(APRIL_BONUS,),
@@ -63,7 +65,18 @@ REFERENCE_VERSION = ProgrammeVersion(
 )
 
 
-def reference(**changes: Any) -> Programme:
+ROLLING = Window(WindowKind.ROLLING, 12)
+GRACE = Downgrade(60, 1)
+
+
+def reference(window: Window = ROLLING, downgrade: Downgrade | None = GRACE, **changes: Any) -> Programme:
     """The reference programme; `changes` replace fields of its only version."""
     version = replace(REFERENCE_VERSION, **changes) if changes else REFERENCE_VERSION
-    return Programme("reference", lateness_days=45, return_days=400, versions=(version,))
+    return programme_of(version, window=window, downgrade=downgrade)
+
+
+def programme_of(
+    *versions: ProgrammeVersion, window: Window = ROLLING, downgrade: Downgrade | None = GRACE
+) -> Programme:
+    """The reference programme with these versions."""
+    return Programme("reference", 45, 400, window, downgrade, versions)

@@ -59,16 +59,48 @@ WHERE o.status IN ('PAID', 'DELIVERED')
 GROUP BY ALL
 HAVING sum(t.points) > 0;
 
--- Where every member stands: the tier reached, and the qualifying points after the last thing that changed them.
+-- Where every member stands: the tier, what keeps it and what reaches the next, by the rules in force at the member's now.
+-- What is known to leave a rolling window leaves before the tier is looked at: on the first day without which the points
+-- no longer carry it. By periods it is looked at when one ends; what is earned after that counts for the next.
 CREATE TABLE expected_standing AS
-SELECT m.member_id, t.name AS tier, coalesce(q.qualifying, 0) AS qualifying
-FROM member_now m
-JOIN (
-    SELECT member_id, max(level) AS level, arg_max(at_ms, level) AS since_ms FROM promotion GROUP BY member_id
-) p USING (member_id)
-JOIN version v ON p.since_ms >= v.from_ms AND p.since_ms < v.to_ms
-JOIN tier t ON t.v = v.v AND t.level = p.level
-LEFT JOIN (
-    SELECT member_id, qualifying FROM qualifying
-    QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY at_ms DESC, order_id DESC, step DESC) = 1
-) q USING (member_id);
+WITH last AS (
+    SELECT member_id, max(turn) AS turn, arg_max(tier, turn) AS tier, arg_max(risk_ms, turn) AS risk_ms,
+           arg_max(qualifying, turn) AS qualifying, arg_max(carrying, turn) AS carrying
+    FROM (SELECT * REPLACE (coalesce(risk_ms, -1) AS risk_ms) FROM standing) GROUP BY member_id
+), placed AS (
+    SELECT l.* REPLACE (nullif(l.risk_ms, -1) AS risk_ms), c.now_ms, r.*, t.thresholds[l.tier + 1] AS threshold,
+           t.thresholds[l.tier + 2] AS next_threshold, n.name, p.ends_ms AS period_ends_ms, p.next_ends_ms
+    FROM last l
+    JOIN clock c USING (member_id)
+    CROSS JOIN rules_of_tiers r
+    JOIN version_thresholds t ON c.now_ms >= t.from_ms AND c.now_ms < t.to_ms
+    JOIN tier n ON n.v = t.v AND n.level = l.tier
+    LEFT JOIN member_period p ON p.member_id = l.member_id AND c.now_ms >= p.begins_ms AND c.now_ms < p.ends_ms
+), leaving AS (
+    SELECT q.member_id, q.leaves_ms, sum(q.points) AS points
+    FROM qualifying_step q JOIN known_until k USING (member_id)
+    WHERE q.leaves_ms > k.until_ms GROUP BY ALL HAVING sum(q.points) <> 0
+), left_after AS (
+    SELECT p.member_id, l.leaves_ms,
+           p.carrying - sum(l.points) OVER (PARTITION BY p.member_id ORDER BY l.leaves_ms) AS points
+    FROM placed p JOIN leaving l USING (member_id) WHERE p.is_rolling
+), falling AS (
+    SELECT a.member_id, min(a.leaves_ms) AS falls_ms, arg_min(a.points, a.leaves_ms) AS points
+    FROM left_after a JOIN placed p USING (member_id) WHERE a.points < p.threshold GROUP BY a.member_id
+), looked_at AS (
+    SELECT p.*, CASE WHEN p.risk_ms IS NOT NULL THEN p.threshold - p.qualifying
+                     WHEN p.is_rolling THEN p.threshold - f.points
+                     ELSE greatest(0, p.threshold - p.qualifying) END AS missing,
+           CASE WHEN p.is_rolling THEN f.falls_ms ELSE p.period_ends_ms END AS look_ms,
+           CASE WHEN p.is_rolling THEN f.falls_ms WHEN missing > 0 THEN p.period_ends_ms ELSE p.next_ends_ms END AS falls_ms,
+           CASE WHEN NOT p.is_rolling THEN p.period_ends_ms ELSE (SELECT min(leaves_ms) FROM leaving l WHERE l.member_id = p.member_id) END AS moves_ms
+    FROM placed p LEFT JOIN falling f USING (member_id)
+)
+SELECT member_id, name AS tier, qualifying,
+       CASE WHEN lapses THEN missing END AS to_keep,
+       CASE WHEN lapses THEN coalesce(risk_ms, look_ms) END AS keep_by,
+       CASE WHEN lapses THEN coalesce(risk_ms, epoch_ms(timezone(zone, (
+           timezone(zone, make_timestamptz(falls_ms * 1000))::DATE + grace_days::INTEGER)::TIMESTAMP))) END AS valid_until,
+       CASE WHEN next_threshold IS NOT NULL THEN greatest(0, next_threshold - qualifying) END AS to_next,
+       CASE WHEN next_threshold IS NOT NULL AND qualifying <> 0 THEN moves_ms END AS next_by
+FROM (SELECT *, tier > 0 AND grace_days IS NOT NULL AS lapses FROM looked_at);
