@@ -76,8 +76,8 @@ def _run(app: HardenedApplication) -> None:
     try:
         app.run()
     except (KafkaException, QuixException) as error:
-        if (first := _failure_before(error)) is not None:
-            raise first from error
+        if isinstance(app.stopped_by, Failure):
+            raise app.stopped_by from error
         message = f"the engine had to stop: {type(error).__name__}: {error}"
         raise Failure(
             message, "start the worker again; what was not committed is processed again", EXIT_FENCED
@@ -85,14 +85,6 @@ def _run(app: HardenedApplication) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _failure_before(error: BaseException) -> Failure | None:
-    """The failure during whose clean-up the engine failed too: that one is what the operator must know of."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, Failure):
-        cause = cause.__context__
-    return cause
 
 
 @contextmanager

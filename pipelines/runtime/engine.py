@@ -29,6 +29,17 @@ log = structlog.get_logger()
 class HardenedApplication(Application):
     """An application that never commits what it processed before it lost its partitions."""
 
+    stopped_by: BaseException | None = None
+    """What ended the run, whatever fails in the clean-up behind it.
+
+    Kept here because the client's C code drops what was being handled: an abort that is refused behind a failure
+    carries no `__context__`, and the operator would be told of the abort alone.
+    """
+
+    def _exception_handler(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> Any:
+        self.stopped_by = exc_val
+        return super()._exception_handler(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
+
     def _on_lost(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
         log.error("partitions lost, leaving", partitions=len(topic_partitions), exit_code=EXIT_FENCED)
         try:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException, Producer
 
+from pipelines import worker
 from pipelines.failure import Failure
 from pipelines.runtime import engine
 from pipelines.runtime.settings import Settings, settings
@@ -49,6 +51,29 @@ def test_ids_are_stable_across_restarts(app: Any) -> None:
 
 def test_state_lies_where_it_was_told(app: Any, tmp_path: Path) -> None:
     assert Path(app.config.state_dir) == tmp_path / "state"
+
+
+def test_the_first_failure_is_told_when_the_abort_behind_it_fails_too(
+    app: engine.HardenedApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refused abort is the client's own, raised in C: it has no context that would lead back to the failure."""
+    failure = Failure("100 dead letters in a row", "look at the dead letters")
+    uninitialised = Producer({"bootstrap.servers": "127.0.0.1:1", "transactional.id": "w7", "log_level": 0})
+
+    def abort(*_: object) -> None:
+        uninitialised.abort_transaction(0.1)
+
+    def fail(**_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(app.producer, "abort_transaction", abort)
+    monkeypatch.setattr(app, "_run_sources", fail)
+
+    with pytest.raises(Failure) as told:
+        worker._run(app)
+
+    assert told.value is failure
+    assert isinstance(told.value.__cause__, KafkaException)
 
 
 def test_losing_the_partitions_aborts_and_exits(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
