@@ -26,13 +26,14 @@ class Lot(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """A member's last balance and progress, their lots and their ledger, oldest first."""
+    """A member's last balance and progress, their lots, ledger and tier changes, oldest first."""
 
     member_id: str
     balance: Entry | None
     progress: Entry | None
     lots: tuple[Lot, ...]
     entries: tuple[Entry, ...]
+    changes: tuple[Entry, ...]
 
 
 def statement(topics: Topics, schemas: Schemas, names: TopicNames, member_id: str) -> Statement:
@@ -45,7 +46,8 @@ def statement(topics: Topics, schemas: Schemas, names: TopicNames, member_id: st
             f"there is no member {member_id} on {names.ledger}, {names.balances} or {names.tier_progress}",
             "check the id, and whether the worker has caught up",
         )
-    return Statement(member_id, balance, progress, lots(entries), tuple(entries))
+    changes = _decoded(schemas, _records(topics, names.tiers, member_id))
+    return Statement(member_id, balance, progress, lots(entries), tuple(entries), tuple(changes))
 
 
 def entry(topics: Topics, schemas: Schemas, names: TopicNames, entry_id: str) -> Entry:

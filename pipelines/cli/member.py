@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from pipelines.audit.explanation import explained
 from pipelines.audit.statement import Entry, Statement, entry, statement
+from pipelines.audit.timetravel import AsOf, as_of
 from pipelines.audit.words import instant, money
 from pipelines.cli.options import AsJson, TopicPrefix
 from pipelines.cli.verify import cluster
@@ -25,16 +27,60 @@ def register(app: typer.Typer) -> None:
 def member(
     member_id: Annotated[str, typer.Argument(metavar="MEMBER")],
     last: Annotated[int, typer.Option(help="How many lots and ledger entries to show.", min=1)] = 20,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="Show what the member had then: 2026-03-01T00:00:00Z."),
+    ] = None,
+    known_at: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="By what was known then; without it, by all that is known now."),
+    ] = None,
     topic_prefix: TopicPrefix = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a member's balance, tier and progress, lots and last ledger entries."""
+    """Show a member's balance, tier and progress, lots and last ledger entries; or those of another time."""
+    then = None if at is None else _instant("--at", at)
+    known = None if known_at is None else _instant("--known-at", known_at)
     place = cluster(topic_prefix)
     told = statement(place.topics, place.schemas, place.names, member_id)
-    if as_json:
+    if then is not None or known is not None:
+        past = as_of(told.entries, told.changes, *_moment(then, known))
+        if as_json:
+            typer.echo(json.dumps({"member_id": member_id} | past._asdict(), indent=2))
+        else:
+            print_past(member_id, past, last, Console(highlight=False))
+    elif as_json:
         typer.echo(json.dumps(document(told), indent=2))
     else:
         print_statement(told, last, Console(highlight=False))
+
+
+def _instant(option: str, text: str) -> int:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no instant; 2026-03-01T00:00:00Z is one", param_hint=option
+        ) from error
+    if at.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no zone; end it with Z, or an offset", param_hint=option)
+    return round(at.timestamp() * 1000)
+
+
+def _moment(at_ms: int | None, known_at_ms: int | None) -> tuple[int, int]:
+    """Without --at it is what was had when it was known; without --known-at, by all that is known."""
+    for_ever = (1 << 63) - 1
+    known = for_ever if known_at_ms is None else known_at_ms
+    return (known if at_ms is None else at_ms), known
+
+
+def print_past(member_id: str, past: AsOf, last: int, console: Console) -> None:
+    """What was had then, for people."""
+    known = "now" if past.known_at_ms == (1 << 63) - 1 else instant(past.known_at_ms)
+    console.print(f"[bold]Member {member_id}[/] as of {instant(past.at_ms)}, as known {known}")
+    console.print(_balance(past._asdict() | {"next_activation_at": None}))
+    console.print("Not a member then." if past.tier is None else f"Tier {past.tier} ({past.tier_kind}).")
+    console.print(_entries(past.entries, last))
 
 
 def explain(
@@ -65,7 +111,7 @@ def print_statement(told: Statement, last: int, console: Console) -> None:
     if told.balance is not None:
         console.print(_balance(told.balance))
     console.print(_standing(told.progress))
-    console.print(_lots(told, last), _entries(told, last))
+    console.print(_lots(told, last), _entries(told.entries, last))
 
 
 def _balance(balance: Entry) -> Table:
@@ -117,10 +163,10 @@ def _lots(told: Statement, last: int) -> Table:
     return table
 
 
-def _entries(told: Statement, last: int) -> Table:
-    shown = told.entries[-last:]
+def _entries(entries: Sequence[Entry], last: int) -> Table:
+    shown = entries[-last:]
     table = Table(
-        "entry", "effective", "reason", "move", title=f"Last {len(shown)} of {len(told.entries)} entries"
+        "entry", "effective", "reason", "move", title=f"Last {len(shown)} of {len(entries)} entries"
     )
     for name in ("points", "active", "pending"):
         table.add_column(name, justify="right")

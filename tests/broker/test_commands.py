@@ -43,6 +43,14 @@ def test_a_small_brand_from_feed_to_explain(
     assert loyalty("explain", entry, *apart) == 0
     assert entry.split("/")[1].split(":")[0] in capsys.readouterr().out
 
+    assert loyalty("member", "m-000003", "--at", "2025-03-01T00:00:00Z", "--json", *apart) == 0
+    past = json.loads(capsys.readouterr().out)
+    assert len(past["entries"]) < len(told["entries"])
+    assert loyalty("member", "m-000003", "--known-at", "2025-03-01T00:00:00Z", *apart) == 0
+    assert "as known 1 March 2025" in capsys.readouterr().out
+    assert loyalty("member", "m-000003", "--at", "yesterday", *apart) == 2
+    assert "is no instant" in capsys.readouterr().err
+
     assert loyalty("member", "nobody", *apart) == 1
     assert "nobody" in capsys.readouterr().err
     assert loyalty("topics", "plan", "--partitions", 2, *apart) == 0
