@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ KEYS: Final = (
     "source",
     "programme",
     "patch",
+    "versions",
     "welcome",
     "members",
     "given",
@@ -123,7 +125,8 @@ def _vector(document: Given) -> Vector:
 def _programme_text(document: Given, found: Mapping[str, Any]) -> str:
     """The programme's file as JSON, which is YAML: the vector's patch merged over its newest version.
 
-    What a programme has above its versions (`window`, `downgrade`) is replaced.
+    What a programme has above its versions (`window`, `downgrade`) is replaced. Each of the vector's `versions` then
+    is the one before it with this merged over.
     """
     path = ALONG / f"{found.get('programme', 'reference')}.yaml"
     if not path.exists():
@@ -133,6 +136,9 @@ def _programme_text(document: Given, found: Mapping[str, Any]) -> str:
     patch |= found.get("patch") or {}
     programme |= {key: patch[key] for key in patch if key in programme}
     _merge(programme["versions"][-1], {key: patch[key] for key in patch if key not in programme})
+    for changes in found.get("versions") or ():
+        programme["versions"].append(deepcopy(programme["versions"][-1]))
+        _merge(programme["versions"][-1], changes)
     return json.dumps(programme)
 
 
