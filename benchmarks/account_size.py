@@ -1,0 +1,62 @@
+"""How many bytes a member takes in state, by years of history: `.venv/bin/python benchmarks/account_size.py [MEMBERS]`.
+
+Simulated members under the reference programme, on the pure rules; sizes are of the stored values, without keys and
+without what RocksDB adds or compresses.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from pipelines.domain.facts import Tick
+from pipelines.domain.programme import DAY_MS
+from pipelines.feeds import simulate
+from pipelines.processors.accounts import Accounts
+from pipelines.programme_file import load_programme
+from state import layout
+from state.memory import MemoryStore
+
+START_MS = 1_735_689_600_000  # 2025-01-01
+KINDS = {
+    layout.ACCOUNT: "account",
+    layout.ORDER: "orders",
+    layout.LOT: "lots",
+    layout.ENGAGEMENT: "engagements",
+    layout.GROUP: "groups",
+    layout.SPENDING: "spendings",
+    layout.COMMAND: "commands",
+}
+
+
+def sizes(members: int, years: int) -> dict[str, list[int]]:
+    """Bytes by kind of record, one number a member; `all` is their sum."""
+    store, accounts = MemoryStore(), Accounts(load_programme(Path("reference")))
+    days = 365 * years
+    for arrival in simulate.facts(1, members, days, START_MS):
+        accounts.process(arrival.fact, store)
+    accounts.process(Tick(START_MS + days * DAY_MS), store)
+    by_member: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for (kind, member_id, _), value in store.records.items():
+        by_member[member_id][KINDS[kind]] += len(value)
+        by_member[member_id]["all"] += len(value)
+    names = [*KINDS.values(), "all"]
+    return {name: sorted(one[name] for one in by_member.values()) for name in names}
+
+
+def main() -> None:
+    members = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
+    print(f"{members} simulated members, bytes a member\n")
+    print(f"{'':12}" + "".join(f"{f'{y} y median':>14}{f'{y} y p99':>12}" for y in (1, 5)))
+    found = {years: sizes(members, years) for years in (1, 5)}
+    for name in found[1]:
+        row = f"{name:12}"
+        for years in (1, 5):
+            each = found[years][name]
+            row += f"{each[len(each) // 2]:>14,}{each[len(each) * 99 // 100]:>12,}"
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
