@@ -19,7 +19,7 @@ from rich.table import Table
 from pipelines.cli.options import AsJson, TopicPrefix
 from pipelines.domain.programme import DAY_MS
 from pipelines.feeds import completejourney, jsonl, simulate
-from pipelines.feeds.arrivals import Arrival, with_ticks
+from pipelines.feeds.arrivals import Arrival, Shares, with_ticks
 from pipelines.feeds.producer import Fed, checked, feed
 from pipelines.local.endpoints import endpoints
 from pipelines.runtime.topic_admin import ensure_topics
@@ -29,6 +29,8 @@ from schemas.registry import connect
 
 SETTLE_DAYS = 70
 """Ticks go on for so long behind the last fact, so that everything pending becomes active."""
+
+USUAL = Shares()
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +45,16 @@ def feed_command(
     start: Annotated[
         datetime, typer.Option(formats=["%Y-%m-%d"], help="simulate: the first day, in UTC.")
     ] = datetime(2025, 1, 1),  # noqa: DTZ001
+    late: Annotated[
+        float,
+        typer.Option(help="Share of facts (completejourney: of baskets) that come days late.", min=0, max=1),
+    ] = USUAL.late,
+    duplicate: Annotated[
+        float, typer.Option(help="Share of facts that come twice.", min=0, max=1)
+    ] = USUAL.duplicate,
+    out_of_order: Annotated[
+        float, typer.Option(help="Share of facts that come up to two hours before or behind.", min=0, max=1)
+    ] = USUAL.out_of_order,
     households: Annotated[
         int | None, typer.Option(help="completejourney: only so many households.", min=1)
     ] = None,
@@ -57,7 +69,8 @@ def feed_command(
 
     completejourney is a year of real baskets; its returns, runs, reviews, enrolments and deliveries are simulated.
     """
-    arrivals = list(islice(choose(source, seed, members, days, start, households), limit))
+    shares = Shares(late=late, duplicate=duplicate, out_of_order=out_of_order)
+    arrivals = list(islice(choose(source, seed, members, days, start, households, shares), limit))
     history: Iterable[Arrival] = with_ticks(arrivals, DAY_MS, SETTLE_DAYS * DAY_MS) if ticks else arrivals
     if dry_run:
         fed = Fed(Counter(topic_of(arrival.fact) for arrival in checked(history)))
@@ -79,13 +92,14 @@ def feed_command(
 
 
 def choose(
-    source: str, seed: int, members: int, days: int, start: datetime, households: int | None
+    source: str, seed: int, members: int, days: int, start: datetime, households: int | None, shares: Shares
 ) -> Iterable[Arrival]:
     """The arrivals of a source."""
     if source == "completejourney":
-        return completejourney.facts(seed, households)
+        return completejourney.facts(seed, households, shares)
     if source == "simulate":
-        return simulate.facts(seed, members, days, round(start.replace(tzinfo=UTC).timestamp() * 1000))
+        start_ms = round(start.replace(tzinfo=UTC).timestamp() * 1000)
+        return simulate.facts(seed, members, days, start_ms, shares)
     return jsonl.read(Path(source))
 
 

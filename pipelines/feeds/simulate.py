@@ -84,7 +84,7 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
     told: list[Any] = [_member(member_id, market, start_ms, days, rnd)]
     orders_a_year = min(40.0, rnd.paretovariate(1.1) * 1.5)
     for n in range(_count(orders_a_year * days / 365, rnd)):
-        told += _order(member_id, n, market, rnd.randrange(start_ms, end_ms), rnd, shares)
+        told += _order(member_id, n, market, rnd.randrange(start_ms, end_ms), rnd)
     runs = orders_a_year * days / 365 * 2.1
     worn = [f"{f.order_id}:{f.lines[0].line_id}" for f in told if isinstance(f, Order) and f.version == 1]
     for n in range(_count(runs, rnd)):
@@ -94,7 +94,15 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
         told.append(_engagement(member_id, "profile", EngagementKind.PROFILE_COMPLETED, at_ms, market, None))
     for n in range(_count(orders_a_year * days / 365 * 0.2, rnd)):
         told += _commands(member_id, n, rnd.randrange(start_ms, end_ms), rnd)
-    return arrivals(one_instant_each(told), rnd, shares)
+    learnt = [_learnt_late(fact, rnd, shares) for fact in told]
+    return arrivals(one_instant_each(learnt), rnd, shares)
+
+
+def _learnt_late(fact: Any, rnd: Random, shares: Shares) -> Any:
+    """The fact as its source learns it; what a member is or asks for is known at once."""
+    if isinstance(fact, Member | PointsCommand):
+        return fact
+    return fact._replace(recorded_at_ms=delayed(fact.recorded_at_ms, rnd, shares))
 
 
 def _count(expected: float, rnd: Random) -> int:
@@ -124,9 +132,7 @@ def _member(member_id: str, market: Market, start_ms: int, days: int, rnd: Rando
     )
 
 
-def _order(
-    member_id: str, number: int, market: Market, at_ms: int, rnd: Random, shares: Shares
-) -> Iterator[Any]:
+def _order(member_id: str, number: int, market: Market, at_ms: int, rnd: Random) -> Iterator[Any]:
     articles = rnd.choices(ARTICLES, k=rnd.choice((1, 1, 2, 2, 3, 5)))
     lines = tuple(
         OrderLine(
@@ -142,7 +148,7 @@ def _order(
         event_id=f"sim-{order_id}@1",
         member_id=member_id,
         occurred_at_ms=at_ms,
-        recorded_at_ms=delayed(at_ms + rnd.randrange(500, 120_000), rnd, shares),
+        recorded_at_ms=at_ms + rnd.randrange(500, 120_000),
         order_id=order_id,
         version=1,
         status=OrderStatus.PAID,
