@@ -32,6 +32,14 @@ _LATEST: Final[dict[str, str]] = {
 }
 """The last record of each key, with a bound on how long an older one stays (compaction has none by default)."""
 
+ACCOUNT_BYTES_MAX: Final = 16 << 20
+"""The largest account that can be handed over in one record. Five years of a very active member are 0.1 MB."""
+
+_OWN: Final[dict[str, dict[str, str]]] = {
+    catalogue.HANDOVERS: {"max.message.bytes": str(ACCOUNT_BYTES_MAX)},
+}
+"""What single topics need besides."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -55,7 +63,10 @@ def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
     durable = {"min.insync.replicas": "2" if replication >= 3 else "1"}
     compacted = {catalogue.BALANCES, catalogue.TIER_PROGRESS}
     named = [
-        Topic(prefixed(prefix, name), (_LATEST if name in compacted else _FOR_EVER) | durable)
+        Topic(
+            prefixed(prefix, name),
+            (_LATEST if name in compacted else _FOR_EVER) | _OWN.get(name, {}) | durable,
+        )
         for name in catalogue.TOPICS
     ]
     return (*named, Topic(changelog_name(prefix), _LATEST | durable))

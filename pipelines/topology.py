@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 from quixstreams.context import message_context
 
-from pipelines.domain.ledger import LedgerEntry, Outcome
+from pipelines.domain.ledger import LedgerEntry, NoProgress, Outcome
+from pipelines.domain.merging import Handover
 from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts, Answer, Refusal
 from pipelines.runtime import metrics
@@ -41,8 +42,8 @@ class Source(msgspec.Struct, array_like=True, frozen=True):
 _source_bytes: Final = msgspec.msgpack.Encoder().encode
 _source_of: Final = msgspec.msgpack.Decoder(Source).decode
 
-Produce = Callable[[str, bytes | None, bytes, int], None]
-"""(topic, key, value, timestamp in ms) -> into the open transaction."""
+Produce = Callable[[str, bytes | None, bytes | None, int], None]
+"""(topic, key, value or None for a removal, timestamp in ms) -> into the open transaction."""
 
 
 class AccountsJoin:
@@ -74,7 +75,8 @@ class AccountsJoin:
         decoded = perf_counter_ns()
         answer = self._accounts.process(fact, store, _source_bytes(source))
         processed = perf_counter_ns()
-        self._tell(answer, source)
+        told_of = _source_of(fact.source) if isinstance(fact, Handover) and fact.source else source
+        self._tell(answer, told_of)
         clock.decode += decoded - started
         clock.rules += processed - decoded
         clock.facts += 1
@@ -90,7 +92,11 @@ class AccountsJoin:
             if isinstance(result, LedgerEntry):
                 metrics.ENTRIES.labels(result.reason.value).inc()
                 metrics.POINTS.labels(result.reason.value).inc(result.points)
-            self._send(result, result.member_id.encode(), result.recorded_at_ms)
+            key, at_ms = result.member_id.encode(), result.recorded_at_ms
+            if isinstance(result, NoProgress):
+                self._produce(prefixed(self._prefix, catalogue.TIER_PROGRESS), key, None, at_ms)
+            else:
+                self._send(result, key, at_ms)
 
     def _refuse(self, refusal: Refusal, at_hand: Source) -> None:
         source = at_hand if refusal.source is None else _source_of(refusal.source)
@@ -149,7 +155,7 @@ def build(
     joined = joined.__dataframe_clone__(stream=joined.stream, stream_id=STORE)
     joined.register_store()
 
-    def produce(topic: str, key: bytes | None, value: bytes, timestamp_ms: int) -> None:
+    def produce(topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
         app.producer.produce(topic=topic, key=key, value=value, timestamp=timestamp_ms)
 
     join = AccountsJoin(accounts, codec, settings, produce, profile)

@@ -26,6 +26,7 @@ from pipelines.domain.facts import (
     ReturnStatus,
     Tick,
 )
+from pipelines.domain.merging import Handover
 from schemas.codec import InvalidFact
 
 SKEW_MS: Final = 5 * 60_000
@@ -46,8 +47,11 @@ def _refuse(error_class: str, message: str) -> NoReturn:
     raise InvalidFact(error_class, message)
 
 
-def check_fact(fact: Fact | Tick, key: bytes | None, timestamp_ms: int) -> None:
+def check_fact(fact: Fact | Tick | Handover, key: bytes | None, timestamp_ms: int) -> None:
     """Raise InvalidFact unless the fact's values, the record's key and its timestamp can be true together."""
+    if isinstance(fact, Handover):
+        _check_key(fact.member_id, key)
+        return
     if isinstance(fact, Tick):
         _check_time("at", fact.at_ms, timestamp_ms)
         if fact.at_ms != timestamp_ms:
@@ -253,6 +257,10 @@ def _check_member(member: Member) -> None:
     _check_zone(member.zone)
     _check_time("enrolled_at", member.enrolled_at_ms, member.recorded_at_ms)
     _check_time("erased_at", member.erased_at_ms, member.recorded_at_ms)
+    if member.merged_into is not None:
+        _check_ids(("merged_into", member.merged_into))
+        if member.merged_into == member.member_id:
+            _refuse("MERGED_INTO_ITSELF", f"{member.member_id} cannot be merged into itself")
     month, day = member.birthday_month, member.birthday_day
     if (month is None) != (day is None):
         _refuse("BAD_BIRTHDAY", "month and day belong together")

@@ -14,6 +14,7 @@ ENGAGEMENTS: Final = "engagement.activities.v1"
 MEMBERS: Final = "loyalty.members.v1"
 COMMANDS: Final = "loyalty.commands.v1"
 CLOCK: Final = "loyalty.clock.v1"
+HANDOVERS: Final = "loyalty.handovers.v1"
 LEDGER: Final = "loyalty.ledger.v1"
 BALANCES: Final = "loyalty.balances.v1"
 TIERS: Final = "loyalty.tiers.v1"
@@ -22,7 +23,7 @@ COMMAND_RESULTS: Final = "loyalty.command-results.v1"
 DEAD_LETTERS: Final = "loyalty.dead-letters.v1"
 
 FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
-INPUTS: Final = (*FACTS, CLOCK)
+INPUTS: Final = (*FACTS, CLOCK, HANDOVERS)
 OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, COMMAND_RESULTS, DEAD_LETTERS)
 TOPICS: Final = (*INPUTS, *OUTPUTS)
 

@@ -33,6 +33,7 @@ from pipelines.domain.facts import (
     Verification,
 )
 from pipelines.domain.ledger import Balance, CommandResult, Derivation, LedgerEntry, TierChanged, TierProgress
+from pipelines.domain.merging import Handover, HandoverKind
 from schemas import catalogue
 
 _HEAD: Final = struct.Struct(">bI")
@@ -61,7 +62,8 @@ class DeadLetter(NamedTuple):
     message: str
 
 
-Record = Fact | Tick | LedgerEntry | Balance | TierChanged | TierProgress | CommandResult | DeadLetter
+Input = Fact | Tick | Handover
+Record = Input | LedgerEntry | Balance | TierChanged | TierProgress | CommandResult | DeadLetter
 
 
 def _order(d: dict[str, Any]) -> Order:
@@ -147,6 +149,7 @@ def _member(d: dict[str, Any]) -> Member:
         d["birthday_day"],
         tuple(Consent(x["purpose"], x["granted_at"], x["withdrawn_at"]) for x in d["consents"]),
         d["erased_at"],
+        d["merged_into"],
     )
 
 
@@ -237,6 +240,7 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     TierProgress: (catalogue.TIER_PROGRESS, _plainly),
     CommandResult: (catalogue.COMMAND_RESULTS, _plainly),
     DeadLetter: (catalogue.DEAD_LETTERS, _dead_letter),
+    Handover: (catalogue.HANDOVERS, _plainly),
 }
 
 
@@ -276,12 +280,41 @@ class Codec:
         head, schema, plainly = self._writers[type(record)]
         out = BytesIO()
         out.write(head)
-        schemaless_writer(out, schema, plainly(record))
+        plain = self._handed_over(record) if isinstance(record, Handover) else plainly(record)
+        schemaless_writer(out, schema, plain)
         return out.getvalue()
 
-    def decode(self, topic: str, value: bytes | None) -> Fact | Tick:
-        """The fact in a value of that topic; InvalidFact when there is none."""
+    def _handed_over(self, handover: Handover) -> dict[str, Any]:
+        fact, records = handover.fact, handover.records
+        return _plainly(handover) | {
+            "records": [
+                {"kind": kind.decode(), "name": name, "value": value} for kind, name, value in records
+            ],
+            "fact_topic": None if fact is None else topic_of(fact),
+            "fact_value": None if fact is None else self.encode(fact),
+        }
+
+    def _handover(self, d: dict[str, Any]) -> Handover:
+        topic = d["fact_topic"]
+        fact: Any = None if topic is None else self.decode(topic, d["fact_value"])
+        return Handover(
+            d["member_id"],
+            d["from_member_id"],
+            HandoverKind(d["kind"]),
+            d["recorded_at"],
+            d["event_id"],
+            d["cause"],
+            tuple(d["path"]),
+            tuple((x["kind"].encode(), x["name"], x["value"]) for x in d["records"]),
+            fact,
+            d["source"],
+        )
+
+    def decode(self, topic: str, value: bytes | None) -> Input:
+        """The fact in a value of that topic, or what one account sends another; InvalidFact when there is none."""
         try:
+            if topic == catalogue.HANDOVERS:
+                return self._handover(self.body(topic, value))
             return _DECODERS[topic](self.body(topic, value))
         except ValueError as error:
             raise InvalidFact("UNKNOWN_ENUM", str(error)) from error

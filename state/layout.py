@@ -30,6 +30,7 @@ LOT: Final = b"l"
 SPENDING: Final = b"s"
 COMMAND: Final = b"c"
 PARKED: Final = b"p"
+OWNER: Final = b"w"
 
 _Account = tuple[
     str,
@@ -45,6 +46,8 @@ _Account = tuple[
     tuple[dict[str, Activation], list[tuple[int, int]]],
     dict[str, ParkedUntil],
     dict[str, int],
+    dict[str, Membership],
+    str | None,
 ]
 
 _encoder = msgspec.msgpack.Encoder()
@@ -98,16 +101,20 @@ def account_bytes(account: Account) -> bytes:
             (account.calendar.activations, list(account.calendar.expiries.items())),
             account.parked,
             account.reservations,
+            account.others,
+            account.merged_into,
         )
     )
 
 
 def account_of(value: bytes) -> Account:
-    *totals, membership, standing, (activations, expiries), parked, reservations = _account.decode(
+    *totals, membership, standing, calendar, parked, reservations, others, merged_into = _account.decode(
         _body(value)
     )
     tier, joined_on, period, buckets, *rest = standing
+    activations, expiries = calendar
     account = Account(*totals)
+    account.others, account.merged_into = others, merged_into
     account.membership = membership
     account.standing = Standing(tier, joined_on, period, dict(buckets), *rest)
     account.calendar = Calendar(activations, dict(expiries))
@@ -162,6 +169,14 @@ def group_bytes(group: list[EngagementRecord]) -> bytes:
 
 def group_of_bytes(value: bytes) -> list[EngagementRecord]:
     return _group.decode(_body(value))
+
+
+def owner_bytes(member_id: str) -> bytes:
+    return _PREFIX + member_id.encode()
+
+
+def owner_of(value: bytes) -> str:
+    return bytes(_body(value)).decode()
 
 
 def parked_bytes(source: bytes) -> bytes:

@@ -66,6 +66,8 @@ def _derived(entry: Entry, derivation: Entry) -> Iterator[str]:
         )
     elif formula == "debt":
         yield f"The member owed {points(inputs['debt'])}, of what had been spent before it was taken back."
+    elif formula == "merge":
+        yield "Two members are one person, or no longer: the lot keeps its name, its end and what became of it before."
     else:
         told = ", ".join(f"{name} {value:,}" for name, value in inputs.items())
         yield f"Formula {formula}: {told or 'no inputs'}."

@@ -42,6 +42,7 @@ class TopicNames(NamedTuple):
     tier_progress: str
     command_results: str
     dead_letters: str
+    handovers: str
 
 
 def gather(
@@ -57,7 +58,7 @@ def gather(
 
     Dead letters come first, to know of which facts the bytes must be kept.
     """
-    done = topics.committed(group, names[:5])
+    done = topics.committed(group, (*names[:5], names.handovers))
     rows = [{"topic": t, "partition": p, "next_offset": offset} for (t, p), offset in done.items()]
     books.add("committed", rows)
     desk = Desk(books, schemas, progress)
@@ -69,6 +70,7 @@ def gather(
         (names.members, desk.facts("fact_member")),
         (names.commands, desk.facts("fact_command")),
         (names.clock, desk.results("tick")),
+        (names.handovers, desk.results("handover")),
         (names.ledger, desk.ledger if derivations else desk.results("ledger")),
         (names.balances, desk.results("balance")),
         (names.tier_progress, desk.results("tier_progress")),

@@ -60,6 +60,7 @@ def cluster(given_prefix: str | None) -> Cluster:
         catalogue.TIER_PROGRESS,
         catalogue.COMMAND_RESULTS,
         catalogue.DEAD_LETTERS,
+        catalogue.HANDOVERS,
     )
     return Cluster(
         Topics(found.bootstrap_servers),

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.ledger import Balance, CommandResult, LedgerEntry, TierChanged, TierProgress
+from pipelines.domain.ledger import (
+    Balance,
+    CommandResult,
+    LedgerEntry,
+    NoProgress,
+    TierChanged,
+    TierProgress,
+)
 
 
 @dataclass(slots=True)
 class Results:
-    """Everything that was told of one member, in order. `outcomes` is empty where it cannot be seen from outside."""
+    """Everything that was told, in order. `outcomes` is empty where it cannot be seen from outside."""
 
     ledger: list[LedgerEntry] = field(default_factory=list)
     balances: list[Balance] = field(default_factory=list)
@@ -24,8 +31,12 @@ class Results:
     refused: list[str] = field(default_factory=list)
     outcomes: Counter[str] | None = None
 
-    def take(self, result: LedgerEntry | Balance | TierChanged | TierProgress | CommandResult) -> None:
+    def take(
+        self, result: LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult
+    ) -> None:
         match result:
+            case NoProgress():
+                self.progress = [told for told in self.progress if told.member_id != result.member_id]
             case LedgerEntry():
                 self.ledger.append(result)
             case Balance():
@@ -39,14 +50,27 @@ class Results:
 
     def end(self) -> tuple[Any, ...]:
         """What every order of arrival must agree on."""
-        balance = self.balances[-1]._replace(sequence=0, recorded_at_ms=0) if self.balances else None
-        progress = self.progress[-1]._replace(recorded_at_ms=0) if self.progress else None
-        return balance, progress, sorted(self.refused)
+        balances = {b.member_id: b._replace(sequence=0, recorded_at_ms=0) for b in self.balances}
+        progress = {p.member_id: p._replace(recorded_at_ms=0) for p in self.progress}
+        return balances, progress, sorted(self.refused)
+
+    def of(self, member_id: str) -> Results:
+        """What was told of one member; through Kafka its name has the vector's before it."""
+
+        def told(records: Iterable[Any]) -> list[Any]:
+            return [record for record in records if record.member_id.split(":")[-1] == member_id]
+
+        return Results(
+            told(self.ledger), told(self.balances), told(self.tiers), told(self.progress), told(self.answers)
+        )
 
 
 def differences(vector: Vector, results: Results) -> list[str]:
     """Every way in which the results are not what the vector expects; empty when they are."""
-    return list(_differences(vector.expect, results))
+    told = list(_differences(vector.expect, results))
+    for member_id, expect in vector.expect.get("of", {}).items():
+        told += [f"{member_id}: {said}" for said in _differences(expect, results.of(member_id))]
+    return told
 
 
 def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
@@ -71,7 +95,7 @@ def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
 def _tiers(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
     if "tier" in expect:
         tier = results.progress[-1].tier if results.progress else None
-        if tier != expect["tier"]:
+        if not _same(tier, expect["tier"]):
             yield f"tier is {tier}, not {expect['tier']}"
     if "tiers" in expect:
         told = [f"{change.kind} {change.tier}" for change in results.tiers]

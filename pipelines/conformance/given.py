@@ -88,7 +88,7 @@ def minor(given: Given, found: Mapping[str, Any], name: str, currency: str) -> i
 
 def member_of(given: Given, member_id: str) -> Member:
     """A member, enrolled long ago in Switzerland unless told otherwise, and known from that instant on."""
-    found = given.only(("enrolled_at", "recorded_at", "market", "zone", "version"))
+    found = given.only(("enrolled_at", "recorded_at", "market", "zone", "version", "merged_into"))
     enrolled = instant(given, found.get("enrolled_at", ENROLLED))
     recorded = instant(given, found["recorded_at"]) if "recorded_at" in found else enrolled
     version = int(found.get("version", 1))
@@ -105,6 +105,7 @@ def member_of(given: Given, member_id: str) -> Member:
         None,
         (Consent("marketing", enrolled, None),),
         None,
+        found.get("merged_into"),
     )
 
 

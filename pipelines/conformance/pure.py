@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice, permutations
 from math import factorial
@@ -11,6 +11,7 @@ from random import Random
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
 from pipelines.domain.facts import Fact, Tick
+from pipelines.domain.merging import Handover
 from pipelines.processors.accounts import Accounts
 from state.memory import MemoryStore
 
@@ -21,14 +22,18 @@ def run(vector: Vector, facts: Iterable[Fact | Tick]) -> Results:
     """Process the facts in this order."""
     accounts, store = Accounts(vector.programme), MemoryStore()
     results = Results(outcomes=Counter())
-    for fact in facts:
+    waiting: deque[Fact | Tick | Handover] = deque(facts)
+    while waiting:
+        fact = waiting.popleft()
         answer = accounts.process(fact, store, b"a parked fact")
-        if not isinstance(fact, Tick) and fact not in vector.members:
+        if not isinstance(fact, Tick | Handover) and fact not in vector.members:
             assert results.outcomes is not None
             results.outcomes[answer.outcome.value] += 1
         results.refused += [refusal.refused.value for refusal in answer.refusals]
+        waiting.extendleft(reversed([told for told in answer.results if isinstance(told, Handover)]))
         for result in answer.results:
-            results.take(result)
+            if not isinstance(result, Handover):
+                results.take(result)
     return results
 
 

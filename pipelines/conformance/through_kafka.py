@@ -7,6 +7,7 @@ prefix keeps every run apart from all else on the cluster.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.facts import Engagement, Fact, Order, PointsCommand, Return
+from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return
 from pipelines.domain.ledger import (
     Balance,
     CommandResult,
@@ -26,6 +27,7 @@ from pipelines.domain.ledger import (
     DerivedLine,
     LedgerAccount,
     LedgerEntry,
+    NoProgress,
     Reason,
     TierChange,
     TierChanged,
@@ -90,7 +92,6 @@ def _run(
     state_dir: Path,
 ) -> dict[str, Results]:
     ensure_topics(bootstrap, PARTITIONS, prefix, AHEAD)
-    _send(batch, until_ms, bootstrap, codec, prefix)
     chosen = settings(
         bootstrap_servers=bootstrap,
         schema_registry_url=registry_url,
@@ -99,15 +100,29 @@ def _run(
         topic_prefix=prefix,
         commit_interval_ms=100,
     )
-    run_accounts(chosen, batch[0].programme, until_caught_up=True)
+    phases = _phases(batch)
+    for place, facts in enumerate(phases, 1):
+        _send(facts, until_ms if place == len(phases) else 0, bootstrap, codec, prefix)
+        run_accounts(chosen, batch[0].programme, until_caught_up=True)
     return _read(bootstrap, registry_url, prefix)
 
 
-def _send(batch: Sequence[Vector], until_ms: int, bootstrap: str, codec: Codec, prefix: str) -> None:
+def _phases(batch: Sequence[Vector]) -> list[list[Fact]]:
+    """The facts in as many runs as it takes: members on two partitions are one person only when each has what the
+    other sent, so a vector's next fact waits for that."""
+    phases: dict[int, list[Fact]] = defaultdict(list)
+    for vector in batch:
+        phase = 0
+        for fact in (*vector.members, *vector.given):
+            phases[phase].append(_named(fact, vector.name))
+            phase += isinstance(fact, Member) and fact.version > 1
+    return [phases[phase] for phase in sorted(phases)]
+
+
+def _send(facts: Sequence[Fact], until_ms: int, bootstrap: str, codec: Codec, prefix: str) -> None:
     """By recorded time over all vectors: topics are read together by their heads' timestamps, so that one vector's
     later fact, first in its topic, would otherwise hold back another's earlier one."""
     sender = Sender(bootstrap, "the vectors' facts")
-    facts = [_named(fact, vector.name) for vector in batch for fact in (*vector.members, *vector.given)]
     for fact in sorted(facts, key=lambda f: f.recorded_at_ms):
         key, at_ms = fact.member_id, fact.recorded_at_ms
         sender.send(prefixed(prefix, topic_of(fact)), codec.encode(fact), key=key, timestamp=at_ms)
@@ -119,6 +134,8 @@ def _send(batch: Sequence[Vector], until_ms: int, bootstrap: str, codec: Codec, 
 def _named(fact: Fact, vector: str) -> Fact:
     """The fact with the vector's name before its member and its entity."""
     own: dict[str, Any] = {"member_id": f"{vector}{_BETWEEN}{fact.member_id}"}
+    if isinstance(fact, Member) and fact.merged_into is not None:
+        own["merged_into"] = f"{vector}{_BETWEEN}{fact.merged_into}"
     if isinstance(fact, Order | Return):
         own["order_id"] = f"{vector}{_BETWEEN}{fact.order_id}"
     if isinstance(fact, Return):
@@ -147,9 +164,9 @@ def _read(bootstrap: str, registry_url: str, prefix: str) -> dict[str, Results]:
 
         def take(records: Iterable[Record], make: Any = make, decoder: Decoder = decoder) -> None:
             for record in records:
-                told = decoder.decode(record.value)
-                vector = told["member_id"].split(_BETWEEN)[0]
-                results.setdefault(vector, Results()).take(make(told))
+                member_id = (record.key or b"").decode()
+                told = make(decoder.decode(record.value)) if record.value else NoProgress(member_id, 0)
+                results.setdefault(member_id.split(_BETWEEN)[0], Results()).take(told)
 
         reader.read(prefixed(prefix, topic), take)
     decoder = Decoder(schemas)

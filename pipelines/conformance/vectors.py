@@ -48,6 +48,7 @@ EXPECTATIONS: Final = (
     "refused",
     "outcomes",
     "triggers",
+    "of",
 )
 
 
@@ -105,6 +106,8 @@ def _vector(document: Given) -> Vector:
     found = document.only(KEYS, ("id", "rule", "expect"))
     expect = document.inside("expect")
     expect.only(EXPECTATIONS)
+    for member_id in found["expect"].get("of", {}):
+        expect.inside("of").inside(member_id).only(EXPECTATIONS)
     text = _programme_text(document, found)
     members: Mapping[str, Any] = found.get("members") or {"m-1": {}}
     steps = [Given(document.where, step) for step in found.get("given") or []]

@@ -36,6 +36,7 @@ class Membership(NamedTuple):
     birthday_day: int | None
     consents: tuple[Consent, ...]
     erased_at_ms: int | None
+    merged_into: str | None
 
 
 def membership(member: Member) -> Membership:
@@ -48,6 +49,7 @@ def membership(member: Member) -> Membership:
         member.birthday_day,
         member.consents,
         member.erased_at_ms,
+        member.merged_into,
     )
 
 
@@ -63,7 +65,8 @@ class Account:
     """`now_ms` is the greatest recorded time or clock tick seen; `sequence` counts ledger entries.
 
     `lifetime` is all that was ever granted, less what was taken back; `reservations` are the open ones, each until
-    when.
+    when. `others` are the members merged into this one, with what is known of them; `merged_into` is where this one's
+    things are now.
     """
 
     member_id: str
@@ -79,10 +82,18 @@ class Account:
     calendar: Calendar = field(default_factory=Calendar)
     parked: dict[str, ParkedUntil] = field(default_factory=dict)
     reservations: dict[str, int] = field(default_factory=dict)
+    others: dict[str, Membership] = field(default_factory=dict)
+    merged_into: str | None = None
+
+    @property
+    def memberships(self) -> list[tuple[int, str]]:
+        """When each member that this person has been was enrolled, as far as is known; the first one first."""
+        known = self.others if self.membership is None else self.others | {self.member_id: self.membership}
+        return sorted((m.enrolled_at_ms, member_id) for member_id, m in known.items())
 
     @property
     def enrolled_at_ms(self) -> int | None:
-        return None if self.membership is None else self.membership.enrolled_at_ms
+        return next((at_ms for at_ms, _ in self.memberships), None)
 
     @property
     def market(self) -> str:
@@ -90,6 +101,8 @@ class Account:
 
     def next_due_ms(self, programme: Programme) -> int | None:
         """The earliest instant at which something happens by itself."""
+        if self.merged_into is not None:
+            return None
         tier = self.standing.next_time_ms(programme)
         waiting = [a.at_ms for a in self.calendar.activations.values()]
         parked = [p.at_ms for p in self.parked.values()]
@@ -119,8 +132,8 @@ class Account:
         )
 
     def progress(self, programme: Programme) -> TierProgress | None:
-        """Where the member stands between two tiers, by the rules in force now; None before enrolment."""
-        if self.membership is None or not self.standing.spans:
+        """Where the member stands between two tiers, by the rules in force now; None before enrolment, or merged."""
+        if self.membership is None or not self.standing.spans or self.merged_into is not None:
             return None
         standing, version = self.standing, programme.at(self.now_ms)
         following = version.tiers[standing.tier + 1] if standing.tier + 1 < len(version.tiers) else None

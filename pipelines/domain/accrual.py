@@ -10,7 +10,15 @@ from heapq import heapify, heappop, heappush
 from pipelines.domain.account import Account, Cause, Journal
 from pipelines.domain.calendar import local_day
 from pipelines.domain.engagements import Earned, EngagementRecord, earned_in_group, taken_back_for
-from pipelines.domain.ledger import Derivation, LedgerAccount, Reason, Term, TierChange, TierChanged
+from pipelines.domain.ledger import (
+    Derivation,
+    LedgerAccount,
+    Reason,
+    Term,
+    TierChange,
+    TierChanged,
+    WhyNot,
+)
 from pipelines.domain.lots import Lot
 from pipelines.domain.orders import (
     EARNING,
@@ -30,7 +38,6 @@ from pipelines.domain.timing import settle_time
 from pipelines.domain.waterfall import take_back
 
 NOTHING = Rated(0, (), ())
-WELCOME = "welcome"
 
 
 def enrolled_by(account: Account, at_ms: int) -> bool:
@@ -62,8 +69,8 @@ def follow(account: Account, record: OrderRecord, programme: Programme) -> Order
 def refold(account: Account, records: list[OrderRecord], programme: Programme) -> list[OrderRecord]:
     """All orders with the tiers and steps that follow from all facts known; the standing is made anew."""
     account.standing = Standing()
-    assert account.enrolled_at_ms is not None, "before enrolment an order has no steps"
-    account.standing.join(account.enrolled_at_ms, programme)
+    if account.enrolled_at_ms is not None:
+        account.standing.join(account.enrolled_at_ms, programme)
     rated: dict[str, OrderRecord] = {r.order_id: r._replace(tier=0, steps=()) for r in records}
     first = {r.order_id: r for r in records if _steps(account, r, 0, programme)}
     queue: list[Position] = [(r.placed_at_ms, r.order_id, 0) for r in first.values()]
@@ -267,18 +274,25 @@ def _settle_at_once(
     settle_time(journal.book.lot(lot.lot_id), at_ms, 0, at_ms, journal, cause)
 
 
-def settle_welcome(journal: Journal, cause: Cause) -> None:
-    """Grant the welcome points of the programme at the instant of enrolment; a corrected instant moves them."""
-    at_ms = journal.account.enrolled_at_ms
-    assert at_ms is not None
-    before, target = journal.book.lot(WELCOME).granted, journal.programme.at(at_ms).welcome_points
-    lot = _earned(journal, WELCOME, at_ms)
-    derivation = Derivation("welcome", (("welcome_points", target),), (), (), before, target, ())
-    reason = Reason.WELCOME if target > before else Reason.EDIT
-    if target != before:
-        _settle_at_once(lot, target - before, journal, cause, reason, at_ms, "welcome", derivation)
-    elif target:
-        settle_time(lot, at_ms, 0, at_ms, journal, cause)
+def settle_welcome(journal: Journal, cause: Cause, changed: Reason) -> None:
+    """Grant a person the welcome points, once: at the first instant of enrolment, by the programme in force then.
+
+    `changed` names a change of what had been granted.
+    """
+    for place, (at_ms, member_id) in enumerate(journal.account.memberships):
+        lot_id = f"welcome:{member_id}"
+        points = journal.programme.at(at_ms).welcome_points
+        before, target = journal.book.lot(lot_id).granted, 0 if place else points
+        if not (before or target):
+            continue
+        lot = _earned(journal, lot_id, at_ms)
+        why_not = (WhyNot("welcome", "GRANTED_ONCE_ALREADY"),) if place else ()
+        derivation = Derivation("welcome", (("welcome_points", points),), (), (), before, target, why_not)
+        reason = Reason.WELCOME if target > before else changed
+        if target != before:
+            _settle_at_once(lot, target - before, journal, cause, reason, at_ms, "welcome", derivation)
+        else:
+            settle_time(lot, at_ms, 0, at_ms, journal, cause)
 
 
 def tier_changes(

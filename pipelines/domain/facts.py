@@ -145,7 +145,10 @@ class Consent(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A member as the membership service last told it. Only pseudonymous data comes here."""
+    """A member as the membership service last told it. Only pseudonymous data comes here.
+
+    `merged_into` is the member that is the same person, and has this one's points, for as long as it is told.
+    """
 
     event_id: str
     member_id: str
@@ -159,6 +162,7 @@ class Member(NamedTuple):
     birthday_day: int | None
     consents: tuple[Consent, ...]
     erased_at_ms: int | None
+    merged_into: str | None = None
 
 
 class CommandKind(StrEnum):

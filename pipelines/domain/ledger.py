@@ -9,7 +9,10 @@ from pipelines.domain.facts import CommandKind
 
 
 class LedgerAccount(StrEnum):
-    """Where points can be; the sum over all of them is zero, with ISSUED the negative side."""
+    """Where points can be; the sum over all of them is zero, with ISSUED the negative side.
+
+    What is TRANSFERRED out of one member's lot comes into the same lot of another's.
+    """
 
     ISSUED = "ISSUED"
     PENDING = "PENDING"
@@ -22,6 +25,7 @@ class LedgerAccount(StrEnum):
     ADJUSTED = "ADJUSTED"
     WRITTEN_OFF = "WRITTEN_OFF"
     ERASED = "ERASED"
+    TRANSFERRED = "TRANSFERRED"
 
 
 class Reason(StrEnum):
@@ -50,6 +54,7 @@ class Reason(StrEnum):
     RESERVATION = "RESERVATION"
     TIER_CORRECTION = "TIER_CORRECTION"
     AGENT = "AGENT"
+    MERGE = "MERGE"
     ERASURE = "ERASURE"
 
 
@@ -197,6 +202,13 @@ class TierProgress(NamedTuple):
     currency: str | None
 
 
+class NoProgress(NamedTuple):
+    """The member's progress is no longer kept: the member is another's now."""
+
+    member_id: str
+    recorded_at_ms: int
+
+
 class CommandStatus(StrEnum):
     """Whether a command was carried out; it is never carried out in part."""
 
@@ -243,6 +255,7 @@ class Refused(StrEnum):
     RETURN_EXCEEDS_ORDER = "RETURN_EXCEEDS_ORDER"
     RETURN_OF_UNKNOWN_LINE = "RETURN_OF_UNKNOWN_LINE"
     UNKNOWN_CURRENCY = "UNKNOWN_CURRENCY"
+    MERGE_CYCLE = "MERGE_CYCLE"
 
 
 class Outcome(StrEnum):
@@ -252,4 +265,5 @@ class Outcome(StrEnum):
     DUPLICATE = "DUPLICATE"
     STALE = "STALE"
     PARKED = "PARKED"
+    FORWARDED = "FORWARDED"
     REFUSED = "REFUSED"

@@ -55,6 +55,10 @@ class Lot(NamedTuple):
         """Whether nothing of it is anywhere."""
         return not any(self[_FIRST_ACCOUNT:])
 
+    def joined(self, other: Lot) -> Lot:
+        """This lot with the points of another of the same name, which may be none."""
+        return self._replace(**{name: getattr(self, name) + getattr(other, name) for name in _ACCOUNTS})
+
     def moved(self, account: LedgerAccount, points: int) -> Lot:
         """The lot with so many points more (or fewer) in an account."""
         name = account.value.lower()

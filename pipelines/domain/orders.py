@@ -90,6 +90,13 @@ def without_return(record: OrderRecord, return_id: str) -> OrderRecord:
     return record._replace(returns=tuple(r for r in record.returns if r.return_id != return_id))
 
 
+def joined(one: OrderRecord, other: OrderRecord) -> OrderRecord:
+    """What two accounts know of an order, together: of the order and of each return the highest version."""
+    order, less = (one, other) if one.version >= other.version else (other, one)
+    returns = {ret.return_id: ret for ret in sorted((*less.returns, *order.returns), key=lambda r: r.version)}
+    return order._replace(returns=tuple(sorted(returns.values())))
+
+
 def return_refusal(record: OrderRecord, ret: ReturnRecord) -> tuple[Refused, str] | None:
     """Why this return cannot be of this order, or None. Depends on the two alone, not on what came first."""
     bought = {line.line_id: line.quantity for line in record.lines}

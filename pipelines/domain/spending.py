@@ -37,11 +37,15 @@ class SpendingState(StrEnum):
 
 
 class Spending(NamedTuple):
-    """Points taken out of lots, by a redemption or for a reservation; `parts` are (lot, points)."""
+    """Points taken out of lots, by a redemption or for a reservation; `parts` are (lot, points).
+
+    `elsewhere` are (member, points) of lots that have become another member's since.
+    """
 
     subject_id: str
     state: SpendingState
     parts: tuple[tuple[str, int], ...]
+    elsewhere: tuple[tuple[str, int], ...] = ()
 
     @property
     def points(self) -> int:
@@ -69,13 +73,14 @@ def decide(
     """Carry the command out, or refuse it; its answer, and its spending when that has changed."""
     account = journal.account
     before = account.active
-    if account.membership is None:
+    if account.enrolled_at_ms is None:
         decision = Decision(CommandRefusal.NOT_A_MEMBER)
     elif command.recorded_at_ms - command.occurred_at_ms > lateness_ms:
         decision = Decision(CommandRefusal.LATE)
     else:
-        decision = _CARRY_OUT[command.kind](command, known, journal, cause)
+        decision = carry_out(command, known, journal, cause)
     accepted = decision.refusal is None
+    elsewhere = 0 if known is None or not accepted else sum(points for _, points in known.elsewhere)
     result = CommandResult(
         command.command_id,
         command.member_id,
@@ -85,14 +90,19 @@ def decide(
         _subject(command),
         command.points,
         before,
-        decision.points,
+        decision.points + elsewhere,
         account.active,
         account.reserved,
         account.debt,
-        f"{command.member_id}/{cause.name}" if accepted else None,
+        f"{account.member_id}/{cause.name}" if accepted else None,
         command.recorded_at_ms,
     )
     return result, decision.spending
+
+
+def carry_out(command: PointsCommand, known: Spending | None, journal: Journal, cause: Cause) -> Decision:
+    """Do what the command asks for, or say why not; nothing is done in part."""
+    return _CARRY_OUT[command.kind](command, known, journal, cause)
 
 
 def _subject(command: PointsCommand) -> str | None:

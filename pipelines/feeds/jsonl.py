@@ -38,7 +38,8 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     },
     "return": {"settled_at_ms": None},
     "engagement": {"distance_m": None, "duration_s": None, "subject": None},
-    "member": {"birthday_month": None, "birthday_day": None, "consents": [], "erased_at_ms": None},
+    "member": {"birthday_month": None, "birthday_day": None, "consents": [], "erased_at_ms": None}
+    | {"merged_into": None},
     "command": {"subject_id": None, "points": 0, "actor": None, "reason": None, "ticket": None},
     "tick": {},
 }

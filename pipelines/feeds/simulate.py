@@ -40,6 +40,10 @@ ARTICLES: Final = (
 )
 
 
+MERGED: Final = 0.02
+"""The share of members who turn out to be the one before them."""
+
+
 class Market(NamedTuple):
     """Where a member lives, and the money there; `scale` turns euro cents into its minor units."""
 
@@ -81,7 +85,8 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
     member_id = f"m-{number:06d}"
     market = rnd.choices(MARKETS, (30, 30, 15, 15, 10))[0]
     end_ms = start_ms + days * DAY_MS
-    told: list[Any] = [_member(member_id, market, start_ms, days, rnd)]
+    joined = _member(member_id, market, start_ms, days, rnd)
+    told: list[Any] = [joined, *_merges(joined, number, end_ms, rnd)]
     orders_a_year = min(40.0, rnd.paretovariate(1.1) * 1.5)
     for n in range(_count(orders_a_year * days / 365, rnd)):
         told += _order(member_id, n, market, rnd.randrange(start_ms, end_ms), rnd)
@@ -130,6 +135,26 @@ def _member(member_id: str, market: Market, start_ms: int, days: int, rnd: Rando
         consents,
         None,
     )
+
+
+def _merges(joined: Member, number: int, end_ms: int, rnd: Random) -> Iterator[Member]:
+    """Some turn out to be the member before them, whose second card this is; and some of those were not, after all."""
+    if not number or rnd.random() >= MERGED:
+        return
+    at_ms = rnd.randrange(joined.enrolled_at_ms, end_ms)
+    merged = joined._replace(
+        event_id=f"sim-{joined.member_id}@2",
+        version=2,
+        occurred_at_ms=at_ms,
+        recorded_at_ms=at_ms + rnd.randrange(1, 60_000),
+        merged_into=f"m-{number - 1:06d}",
+    )
+    yield merged
+    if rnd.random() < 0.3:
+        later_ms = merged.recorded_at_ms + rnd.randrange(HOUR_MS, 40 * DAY_MS)
+        yield joined._replace(
+            event_id=f"sim-{joined.member_id}@3", version=3, occurred_at_ms=later_ms, recorded_at_ms=later_ms
+        )
 
 
 def _order(member_id: str, number: int, market: Market, at_ms: int, rnd: Random) -> Iterator[Any]:

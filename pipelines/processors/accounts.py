@@ -33,6 +33,7 @@ from pipelines.domain.ledger import (
     Balance,
     CommandResult,
     LedgerEntry,
+    NoProgress,
     Outcome,
     Reason,
     Refused,
@@ -40,6 +41,7 @@ from pipelines.domain.ledger import (
     TierProgress,
 )
 from pipelines.domain.lots import Book, Lot
+from pipelines.domain.merging import Handover, HandoverKind
 from pipelines.domain.orders import (
     OrderRecord,
     return_refusal,
@@ -52,10 +54,11 @@ from pipelines.domain.programme import DAY_MS, Programme
 from pipelines.domain.spending import Answered, Spending, decide, time_out
 from pipelines.domain.timing import activate, expire
 from pipelines.domain.waterfall import repay
+from pipelines.processors import merging
 from state import layout
 from state.store import Store
 
-Result = LedgerEntry | Balance | TierChanged | TierProgress | CommandResult
+Result = LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult | Handover
 
 
 DUE_MAX = 5_000
@@ -88,15 +91,15 @@ class Accounts:
         self.programme = programme
         self._lateness_ms = programme.lateness_days * DAY_MS
 
-    def process(self, fact: Fact | Tick, store: Store, source: bytes = b"") -> Answer:
+    def process(self, fact: Fact | Tick | Handover, store: Store, source: bytes = b"") -> Answer:
         """Apply one input. `source` is what a later refusal of it must be able to show, should it be parked."""
         if isinstance(fact, Tick):
             return self._tick(fact, store)
-        if (refusal := self._refusal(fact)) is not None:
+        if not isinstance(fact, Handover) and (refusal := self._refusal(fact)) is not None:
             return Answer(Outcome.REFUSED, (refusal,), ())
         visit = Visit(self.programme, store, fact.member_id)
         visit.advance(fact.recorded_at_ms)
-        outcome = visit.apply(fact, source)
+        outcome = visit.take_in(fact, source)
         visit.advance(fact.recorded_at_ms)
         return visit.leave(outcome)
 
@@ -159,6 +162,8 @@ class Visit:
         self.changes: list[TierChanged] = []
         self.answers: list[CommandResult] = []
         self.refusals: list[Refusal] = []
+        self.handovers: list[Handover] = []
+        self.farewell: NoProgress | None = None
         self._scheduled = self.account.next_due_ms(self.programme)
         self._told = (self._balance(), self._progress())
 
@@ -177,11 +182,49 @@ class Visit:
         stored = self.store.of_member(layout.LOT, self.account.member_id)
         return [layout.lot_of(value) for _, value in stored]
 
-    def _spending(self, subject_id: str) -> Spending | None:
+    def owner(self, thing: str) -> str:
+        """Whose an order, engagement or spending is: this member's, or one's who is merged into this one."""
+        value = self.store.get(layout.OWNER, self.account.member_id, thing)
+        return self.account.member_id if value is None else layout.owner_of(value)
+
+    def own(self, thing: str, member_id: str) -> None:
+        """Remember whose this new thing is."""
+        mine = self.account.member_id
+        if member_id != mine:
+            self.store.put(layout.OWNER, mine, thing, layout.owner_bytes(member_id))
+
+    def owner_of_lot(self, lot_id: str) -> str:
+        """Whose the source of a lot is."""
+        kind, name = lot_id.split(":", 1)
+        if kind == "welcome":
+            return name
+        if kind != "adjust":
+            return self.owner(lot_id)
+        value = self.store.get(layout.COMMAND, self.account.member_id, name)
+        assert value is not None, lot_id
+        return layout.answered_of(value).result.member_id
+
+    def knows(self, thing: str) -> bool:
+        """Whether an order, engagement or spending is known here."""
+        kind, name = thing.split(":", 1)
+        if kind == "order":
+            return self.order(name).known
+        where = layout.ENGAGEMENT if kind == "engagement" else layout.SPENDING
+        return self.store.get(where, self.account.member_id, name) is not None
+
+    def send(self, handover: Handover) -> None:
+        """Have another account told."""
+        self.handovers.append(handover)
+
+    def refuse(self, refused: Refused, message: str, source: bytes) -> None:
+        """Set a record aside that is not the one at hand."""
+        self.refusals.append(Refusal(refused, message, source))
+
+    def spending(self, subject_id: str) -> Spending | None:
         value = self.store.get(layout.SPENDING, self.account.member_id, subject_id)
         return None if value is None else layout.spending_of(value)
 
-    def _keep_spending(self, spending: Spending) -> None:
+    def keep_spending(self, spending: Spending) -> None:
         value = layout.spending_bytes(spending)
         self.store.put(layout.SPENDING, self.account.member_id, spending.subject_id, value)
 
@@ -209,9 +252,9 @@ class Visit:
             for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
                 activate(lot_id, self.journal)
             for subject_id in sorted(s for s, until in account.reservations.items() if until == due):
-                spending = self._spending(subject_id)
+                spending = self.spending(subject_id)
                 assert spending is not None, subject_id
-                self._keep_spending(time_out(spending, self.journal))
+                self.keep_spending(time_out(spending, self.journal))
             if due in account.calendar.expiries:
                 for lot in self.book.all():
                     if lot.expires_at_ms == due:
@@ -240,7 +283,15 @@ class Visit:
         assert value is not None, return_id
         self.store.delete(layout.PARKED, member_id, return_id)
         if refused is not None:
-            self.refusals.append(Refusal(refused, message, layout.parked_of(value)))
+            self.refuse(refused, message, layout.parked_of(value))
+
+    def take_in(self, fact: Fact | Handover, source: bytes) -> Outcome:
+        """Take in what came: a fact, or what another account has sent."""
+        if isinstance(fact, Handover):
+            return merging.receive(self, fact)
+        if self.account.merged_into is not None:
+            return merging.fact_at_old_address(self, fact, source)
+        return self.apply(fact, source)
 
     def apply(self, fact: Fact, source: bytes) -> Outcome:
         """Take one fact in."""
@@ -252,7 +303,7 @@ class Visit:
             return self._apply_engagement(fact)
         if isinstance(fact, PointsCommand):
             return self._apply_command(fact)
-        return self._apply_member(fact)
+        return self._apply_member(fact, source)
 
     def _apply_order(self, order: Order) -> Outcome:
         known = self.order(order.order_id)
@@ -260,16 +311,19 @@ class Visit:
             return _already(order.version, known.version)
         record = with_order(known, order)
         if not known.known:
-            record = self._settle_parked(record)
+            self.own(f"order:{order.order_id}", order.member_id)
+            record = self.settle_parked(record)
         cause = Cause(f"order:{order.order_id}@{order.version}", order.recorded_at_ms, (order.event_id,))
         cancelled = order.status is OrderStatus.CANCELLED
         self._rate(known, record, cause, Reason.CANCEL if cancelled else Reason.EDIT, order.occurred_at_ms)
         return Outcome.APPLIED
 
-    def _settle_parked(self, record: OrderRecord) -> OrderRecord:
+    def settle_parked(self, record: OrderRecord) -> OrderRecord:
         """The order came: its waiting returns join it, or are refused for what they are."""
         for ret in record.returns:
-            parked = self.account.parked[ret.return_id]
+            parked = self.account.parked.get(ret.return_id)
+            if parked is None:
+                continue
             recorded_at_ms = parked.at_ms - self.programme.lateness_days * DAY_MS
             bad = return_refusal(record, ret)
             late = _forgotten(self.programme, record.order_id, record.placed_at_ms, recorded_at_ms)
@@ -290,6 +344,7 @@ class Visit:
         record = with_return(known, ret)
         if not known.known:
             self._park(ret, source)
+            self.own(f"order:{ret.order_id}", ret.member_id)
             self.keep(record)
             return Outcome.PARKED
         kept = next(r for r in record.returns if r.return_id == ret.return_id)
@@ -325,19 +380,21 @@ class Visit:
             self.keep(followed)
         else:
             self.orders[record.order_id] = record
-            self._refold(cause, record.order_id, reason, effective_at_ms, Reason.TIER_CORRECTION)
+            self.refold(cause, record.order_id, reason, effective_at_ms, Reason.TIER_CORRECTION)
         repay(self.journal, cause)
         self.changes += tier_changes(self.account, before, cause, self.programme)
 
-    def _refold(
+    def refold(
         self, cause: Cause, own: str | None, reason: Reason, effective_at_ms: int, others: Reason
     ) -> None:
-        for record in refold(self.account, self._all_orders(), self.programme):
+        """Settle all orders as they follow from all facts known."""
+        for record in refold(self.account, self.all_orders(), self.programme):
             why = (reason, effective_at_ms) if record.order_id == own else (others, record.placed_at_ms)
             settle_order(record, self.journal, cause, *why)
             self.keep(record)
 
-    def _all_orders(self) -> list[OrderRecord]:
+    def all_orders(self) -> list[OrderRecord]:
+        """Every order known, by id."""
         stored = self.store.of_member(layout.ORDER, self.account.member_id)
         found = {order_id: layout.order_of(value) for order_id, value in stored}
         return [record for _, record in sorted((found | self.orders).items()) if record.known]
@@ -345,6 +402,8 @@ class Visit:
     def _apply_engagement(self, engagement: Engagement) -> Outcome:
         value = self.store.get(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id)
         ref = EngagementRef(0, "") if value is None else layout.ref_of(value)
+        if value is None:
+            self.own(f"engagement:{engagement.engagement_id}", engagement.member_id)
         if engagement.version <= ref.version:
             return _already(engagement.version, ref.version)
         cause = Cause(
@@ -355,17 +414,18 @@ class Visit:
         group = group_of(engagement, self.programme)
         record = engagement_record(engagement)
         if ref.group and ref.group != group:
-            left = [r for r in self._group(ref.group) if r.engagement_id != engagement.engagement_id]
+            left = [r for r in self.group(ref.group) if r.engagement_id != engagement.engagement_id]
             self._settle_group(ref.group, left, cause, engagement.engagement_id)
         if group or self.book.lot(record.lot_id).granted:
-            others = [r for r in self._group(group) if r.engagement_id != engagement.engagement_id]
+            others = [r for r in self.group(group) if r.engagement_id != engagement.engagement_id]
             self._settle_group(group, [*others, record], cause, engagement.engagement_id)
         repay(self.journal, cause)
         kept = layout.ref_bytes(EngagementRef(engagement.version, group))
         self.store.put(layout.ENGAGEMENT, self.account.member_id, engagement.engagement_id, kept)
         return Outcome.APPLIED
 
-    def _group(self, group: str) -> list[EngagementRecord]:
+    def group(self, group: str) -> list[EngagementRecord]:
+        """The engagements of a group."""
         value = self.store.get(layout.GROUP, self.account.member_id, group)
         return [] if value is None else layout.group_of_bytes(value)
 
@@ -373,34 +433,53 @@ class Visit:
         self, group: str, members: list[EngagementRecord], cause: Cause, changed_id: str | None
     ) -> None:
         settle_group(members, self.journal, cause, changed_id)
+        self.keep_group(group, members)
+
+    def keep_group(self, group: str, members: list[EngagementRecord]) -> None:
+        """Remember the group; one without engagements is forgotten."""
         if not members:
             self.store.delete(layout.GROUP, self.account.member_id, group)
         elif group:
             self.store.put(layout.GROUP, self.account.member_id, group, layout.group_bytes(members))
 
-    def _apply_member(self, member: Member) -> Outcome:
-        account = self.account
-        known = 0 if account.membership is None else account.membership.version
+    def settle_groups(self, cause: Cause) -> None:
+        """Settle every group anew: who earns, or whose engagements they are, has changed."""
+        for group, value in list(self.store.of_member(layout.GROUP, self.account.member_id)):
+            self._settle_group(group, layout.group_of_bytes(value), cause, None)
+
+    def _apply_member(self, member: Member, source: bytes) -> Outcome:
+        account, own = self.account, member.member_id == self.account.member_id
+        before = account.membership if own else account.others[member.member_id]
+        known = 0 if before is None else before.version
         if member.version <= known:
             return _already(member.version, known)
+        if member.merged_into in account.others:
+            message = f"{member.merged_into} is merged into {member.member_id}"
+            self.refusals.append(Refusal(Refused.MERGE_CYCLE, message, None))
+            return Outcome.REFUSED
         cause = Cause(
             f"member:{member.member_id}@{member.version}", member.recorded_at_ms, (member.event_id,)
         )
-        enrolled_before = account.enrolled_at_ms
-        account.membership = membership(member)
-        if account.enrolled_at_ms != enrolled_before:
-            before = list(account.standing.spans)
-            settle_welcome(self.journal, cause)
-            self._refold(cause, None, Reason.EDIT, member.occurred_at_ms, Reason.EDIT)
-            for group, value in list(self.store.of_member(layout.GROUP, member.member_id)):
-                self._settle_group(group, layout.group_of_bytes(value), cause, None)
+        enrolled_before = account.memberships
+        if own:
+            account.membership = membership(member)
+        else:
+            account.others[member.member_id] = membership(member)
+        if account.memberships != enrolled_before:
+            spans = list(account.standing.spans)
+            settle_welcome(self.journal, cause, Reason.EDIT)
+            self.refold(cause, None, Reason.EDIT, member.occurred_at_ms, Reason.EDIT)
+            self.settle_groups(cause)
             repay(self.journal, cause)
-            self.changes += tier_changes(account, before, cause, self.programme)
+            self.changes += tier_changes(account, spans, cause, self.programme)
+        if own and member.merged_into is not None:
+            name = f"merge:{member.member_id}@{member.version}"
+            merging.merge(self, member.merged_into, cause._replace(name=name), source)
         return Outcome.APPLIED
 
     def _apply_command(self, command: PointsCommand) -> Outcome:
         """Answer a command: once a message, and under one command id always the same."""
-        member_id = command.member_id
+        member_id = self.account.member_id
         value = self.store.get(layout.COMMAND, member_id, command.command_id)
         if value is not None:
             answered = layout.answered_of(value)
@@ -410,15 +489,25 @@ class Visit:
             outcome = Outcome.DUPLICATE
         else:
             cause = Cause(f"command:{command.command_id}", command.recorded_at_ms, (command.event_id,))
-            known = self._spending(command.subject_id or command.command_id)
+            known = self.spending(command.subject_id or command.command_id)
             result, spending = decide(command, known, self._lateness_ms, self.journal, cause)
             if spending is not None:
-                self._keep_spending(spending)
+                self.keep_spending(spending)
+                self._follow_elsewhere(command, known, spending)
             answered = Answered((command.event_id,), result)
             outcome = Outcome.APPLIED
         self.answers.append(answered.result)
         self.store.put(layout.COMMAND, member_id, command.command_id, layout.answered_bytes(answered))
         return outcome
+
+    def _follow_elsewhere(self, command: PointsCommand, known: Spending | None, after: Spending) -> None:
+        if known is None:
+            self.own(f"spending:{after.subject_id}", command.member_id)
+            return
+        mine, at_ms = self.account.member_id, command.recorded_at_ms
+        for member_id, _ in known.elsewhere:
+            kind, name = HandoverKind.FOLLOW, f"command:{command.command_id}"
+            self.send(Handover(member_id, mine, kind, at_ms, command.event_id, name, (mine,), (), command))
 
     def leave(self, outcome: Outcome) -> Answer:
         """Write the account and its next timer; tell what has changed."""
@@ -436,12 +525,14 @@ class Visit:
             else:
                 self.store.delete(layout.LOT, account.member_id, lot_id)
         self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
-        results: list[Result] = [*self.journal.entries, *self.changes, *self.answers]
+        results: list[Result] = [*self.journal.entries, *self.changes, *self.answers, *self.handovers]
         if self._balance() != self._told[0]:
             results.append(account.balance())
         progress = account.progress(self.programme)
         if progress is not None and progress._replace(recorded_at_ms=0) != self._told[1]:
             results.append(progress)
+        if self.farewell is not None and account.merged_into is not None:
+            results.append(self.farewell)
         return Answer(outcome, tuple(self.refusals), tuple(results))
 
 

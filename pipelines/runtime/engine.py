@@ -18,6 +18,7 @@ from quixstreams import Application
 from quixstreams.state.rocksdb.options import RocksDBOptions
 
 from pipelines.runtime.settings import Settings
+from pipelines.topics import ACCOUNT_BYTES_MAX
 
 EXIT_FENCED: Final = 75
 """Exit code of a worker that lost its partitions or its transaction: restart it, nothing is wrong with its input."""
@@ -91,6 +92,7 @@ def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
         producer_extra_config={
             "transactional.id": settings.transactional_id,
             "transaction.timeout.ms": settings.transaction_timeout_ms,
+            "message.max.bytes": ACCOUNT_BYTES_MAX,
             "compression.type": "lz4",
             "linger.ms": 5,
         },

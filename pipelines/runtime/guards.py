@@ -189,7 +189,7 @@ def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, in
 
 
 def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str, int]:
-    """How many input records are not committed yet, by topic."""
+    """How many input records are not committed yet, by topic; at least one where a transaction is open still."""
     inputs = [
         TopicPartition(prefixed(settings.topic_prefix, topic), partition)
         for topic in catalogue.INPUTS
@@ -199,5 +199,36 @@ def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str,
     for tp in _committed(consumer, inputs):
         low, high = _watermarks(consumer, tp.topic, tp.partition)
         done = low if tp.offset == OFFSET_INVALID else tp.offset
-        left[tp.topic] = left.get(tp.topic, 0) + max(0, high - done)
+        ahead = max(0, high - done)
+        if ahead and tp.topic == prefixed(settings.topic_prefix, catalogue.HANDOVERS):
+            ahead = _records_between(settings, tp, done, high)
+        left[tp.topic] = left.get(tp.topic, 0) + ahead
     return left
+
+
+def _records_between(settings: Settings, tp: TopicPartition, first: int, high: int) -> int:
+    """How many records stand there for whoever reads committed: a transaction's end has an offset, and is none."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "group.id": f"{settings.group}-lag",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+        }
+    )
+    try:
+        if _watermarks(reader, tp.topic, tp.partition)[1] < high:
+            return 1
+        reader.assign([TopicPartition(tp.topic, tp.partition, first)])
+        found, deadline = 0, time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            record = reader.poll(1.0)
+            if record is None:
+                continue
+            if record.error() is not None:
+                return found
+            found += 1
+        return max(1, found)
+    finally:
+        reader.close()

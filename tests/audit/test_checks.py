@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -95,9 +96,10 @@ def test_every_check_has_something_to_look_at_and_a_name(books: Books) -> None:
         "decisions",
         "given-back",
         "debt",
+        "transfers",
     ]
     idle = {finding.check for finding in checks if not finding.looked_at}
-    assert idle == {"refused", "dead-letters", "processed", "derivations"}
+    assert idle == {"refused", "dead-letters", "processed", "derivations", "transfers"}
 
 
 def test_the_figures_account_for_every_record(books: Books) -> None:
@@ -246,6 +248,52 @@ def test_progress_that_promises_something_else(books: Books, column: str) -> Non
 
     assert set(found) == {"tiers"}
     assert found["tiers"].first[0].what.startswith(f"{column} is ")
+
+
+def of_m_2(fact: Any) -> Any:
+    return fact._replace(member_id="m-2", event_id=f"{fact.event_id}-of-m-2")
+
+
+MERGING: list[Fact | Tick] = [
+    *FACTS[:-1],
+    of_m_2(member("2025-08-01T00:00:00Z")),
+    of_m_2(order("P1", "2026-04-10T10:00:00Z", line("A", 60_00))),
+    of_m_2(member("2025-08-01T00:00:00Z", version=2, recorded="2026-05-01T00:00:00Z"))._replace(
+        merged_into="m-1"
+    ),
+    FACTS[-1],
+]
+
+
+@pytest.fixture
+def merged() -> Iterator[Books]:
+    with Books() as opened:
+        enter_programme(opened)
+        enter_facts(opened, MERGING)
+        enter_history(opened, play(MERGING, reference()))
+        yield opened
+
+
+def test_a_merge_is_sound(merged: Books) -> None:
+    assert red(merged) == {}
+
+
+def test_points_that_left_one_member_and_reached_nobody(merged: Books) -> None:
+    found = sow(merged, "DELETE FROM ledger WHERE from_account = 'TRANSFERRED' AND lot_id = 'order:P1'")
+
+    assert found["transfers"].first[0] == ("m-1 order:P1", "60 points of it are transferred, and nowhere")
+
+
+def test_points_that_came_from_nobody(merged: Books) -> None:
+    found = sow(merged, "DELETE FROM ledger WHERE to_account = 'TRANSFERRED' AND lot_id = 'order:P1'")
+
+    assert {"transfers", "balances"} <= set(found)
+
+
+def test_a_second_welcome_that_was_kept(merged: Books) -> None:
+    found = sow(merged, "DELETE FROM ledger WHERE lot_id = 'welcome:m-2' AND to_account = 'CLAWED_BACK'")
+
+    assert found["lots"].first[0] == ("m-1 welcome:m-2", "holds 50, the facts are worth 0")
 
 
 def test_a_fact_that_nobody_applied(books: Books) -> None:

@@ -138,7 +138,7 @@ def test_lots_are_the_ledger_by_lot() -> None:
     told = lots(entries(PACER, reference_order(), RETURN_A))
 
     assert [tuple(lot) for lot in told] == [
-        ("welcome", 50, 0, 0, 50, 0, 0),
+        ("welcome:m-1", 50, 0, 0, 50, 0, 0),
         ("order:O0", 500, 0, 0, 500, 0, 0),
         ("order:O1", 481, 324, 157, 0, 0, 0),
     ]

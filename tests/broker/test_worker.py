@@ -13,7 +13,7 @@ from pipelines.domain.facts import Tick
 from pipelines.failure import Failure
 from schemas import catalogue
 from tests.broker.histories import END, START_MS, history
-from tests.support.facts import line, member, order, refund, tick
+from tests.support.facts import HOUR_MS, line, member, ms, order, refund, run, tick
 from tests.support.history import play
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.programmes import reference
@@ -167,6 +167,30 @@ def test_what_cannot_be_a_fact_is_set_aside_byte_for_byte_and_the_worker_goes_on
         pipeline.codec.encode(lost),
     )
     assert [entry["points"] for entry in pipeline.read(catalogue.LEDGER)][:2] == [50, 100]
+
+
+def test_two_members_on_two_partitions_become_one_however_much_they_did(pipeline: Pipeline) -> None:
+    enrolled = member("2026-01-01T00:00:00Z")
+    other = enrolled._replace(member_id="m-2", event_id="e-m-2@1")
+    far_apart = [
+        run(f"E{nth}-{'x' * 110}", ms("2026-01-02T00:00:00Z") + nth * HOUR_MS // 2, 3_000)._replace(
+            member_id="m-2"
+        )
+        for nth in range(4_000)
+    ]
+    merged = other._replace(
+        event_id="e-m-2@2", version=2, merged_into="m-1", recorded_at_ms=ms("2026-07-01T00:00:00Z")
+    )
+    pipeline.send([enrolled, other, *far_apart, merged._replace(occurred_at_ms=merged.recorded_at_ms)])
+
+    pipeline.run()
+
+    (handover,) = pipeline.records(catalogue.HANDOVERS)
+    assert len(handover.value) > 1 << 20
+    last = {told["member_id"]: told for told in pipeline.read(catalogue.BALANCES)}
+    days = 4_000 // 48 + 2
+    assert last["m-1"]["active"] == 50 + 20 * (days - 1)
+    assert last["m-2"]["active"] == 0
 
 
 def test_too_many_dead_letters_in_a_row_stop_the_worker(pipeline: Pipeline) -> None:

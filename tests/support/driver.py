@@ -19,6 +19,8 @@ from tests.support.programmes import reference
 class Driver:
     """One worker's join on one partition; `pipe` is a record's way in, `produced` what came out, in order.
 
+    What one account sends another comes in again at once.
+
     Every record has a transaction of its own, committed behind it, as if the commit interval were nothing.
     """
 
@@ -28,7 +30,7 @@ class Driver:
         )
         self.partition = partition
         self.codec = Codec.offline()
-        self.produced: list[tuple[str, bytes | None, bytes, int]] = []
+        self.produced: list[tuple[str, bytes | None, bytes | None, int]] = []
         self.offsets: dict[str, int] = {}
         self.prefix = chosen.topic_prefix
         self._join = AccountsJoin(
@@ -51,9 +53,13 @@ class Driver:
         offset = self.offsets[topic] = self.offsets.get(topic, -1) + 1
         store = RocksStore(self.partition.begin())
         source = Source(self.prefix + topic, 0, offset, key, value, headers or [], timestamp_ms)
+        before = len(self.produced)
         self._join(source, store)
         store._transaction.prepare()
         store._transaction.flush()
+        for name, to, handover, at_ms in self.produced[before:]:
+            if name == self.prefix + catalogue.HANDOVERS:
+                self.pipe(catalogue.HANDOVERS, to, handover, at_ms)
         return offset
 
     def play(self, facts: list[Fact | Tick]) -> None:
@@ -65,7 +71,7 @@ class Driver:
                     topic_of(fact), fact.member_id.encode(), self.codec.encode(fact), fact.recorded_at_ms
                 )
 
-    def on(self, topic: str) -> list[tuple[bytes | None, bytes, int]]:
+    def on(self, topic: str) -> list[tuple[bytes | None, bytes | None, int]]:
         """(key, value, timestamp) of what was produced to a topic."""
         return [
             (key, value, at_ms) for name, key, value, at_ms in self.produced if name == self.prefix + topic

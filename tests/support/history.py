@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,10 +12,12 @@ from pipelines.domain.ledger import (
     CommandResult,
     LedgerAccount,
     LedgerEntry,
+    NoProgress,
     Outcome,
     TierChanged,
     TierProgress,
 )
+from pipelines.domain.merging import Handover
 from pipelines.domain.programme import Programme
 from pipelines.processors.accounts import Accounts, Refusal
 from state.memory import MemoryStore
@@ -29,6 +31,7 @@ class History:
     balances: list[Balance] = field(default_factory=list)
     tiers: list[TierChanged] = field(default_factory=list)
     progress: list[TierProgress] = field(default_factory=list)
+    gone: list[NoProgress] = field(default_factory=list)
     answers: list[CommandResult] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -57,7 +60,9 @@ def play(facts: Iterable[Fact | Tick], programme: Programme, into: History | Non
     """Process the facts in this order."""
     history = into or History()
     accounts = Accounts(programme)
-    for fact in facts:
+    waiting: deque[Fact | Tick | Handover] = deque(facts)
+    while waiting:
+        fact = waiting.popleft()
         answer = accounts.process(fact, history.store, source=repr(fact).encode())
         history.outcomes[answer.outcome] += 1
         history.refusals += answer.refusals
@@ -73,4 +78,7 @@ def play(facts: Iterable[Fact | Tick], programme: Programme, into: History | Non
                     history.progress.append(result)
                 case CommandResult():
                     history.answers.append(result)
+                case NoProgress():
+                    history.gone.append(result)
+        waiting.extendleft(reversed([told for told in answer.results if isinstance(told, Handover)]))
     return history

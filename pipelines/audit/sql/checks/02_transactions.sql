@@ -2,7 +2,7 @@
 -- over: SELECT count(DISTINCT transaction_id) FROM ledger
 WITH known AS (
     SELECT unnest(['ISSUED', 'PENDING', 'ACTIVE', 'RESERVED', 'REDEEMED', 'EXPIRED', 'CLAWED_BACK', 'DEBT', 'ADJUSTED',
-                   'WRITTEN_OFF', 'ERASED']) AS account
+                   'WRITTEN_OFF', 'ERASED', 'TRANSFERRED']) AS account
 ), side AS (
     SELECT transaction_id, member_id, to_account AS account, points FROM ledger
     UNION ALL

@@ -2,7 +2,7 @@
 -- over: SELECT count(*) FROM untouched_order
 WITH booked AS (
     SELECT member_id, lot_id, reason, sum(points) AS points
-    FROM ledger SEMI JOIN untouched_order USING (member_id, lot_id)
+    FROM held_ledger SEMI JOIN untouched_order USING (member_id, lot_id)
     WHERE from_account = 'ISSUED'
     GROUP BY ALL
 ), expected AS (

@@ -1,14 +1,18 @@
 -- Every member stands in the tier that the points carry; progress says what keeps it and reaches the next; tier changes agree.
 -- over: SELECT count(*) FROM expected_standing
-WITH progress AS (
-    SELECT * FROM tier_progress QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
+WITH expected AS (
+    SELECT * FROM expected_standing SEMI JOIN member_told USING (member_id)
+), progress AS (
+    SELECT * FROM tier_progress SEMI JOIN person USING (member_id) QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
 ), change AS (
-    SELECT * FROM tier_changed QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
+    SELECT * FROM tier_changed SEMI JOIN person USING (member_id)
+    SEMI JOIN (SELECT member_id FROM member_told UNION SELECT member_id FROM expected_standing) known USING (member_id)
+    QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
 )
 SELECT member_id AS who,
        'progress says ' || coalesce(p.tier || ' with ' || p.qualifying_points, 'nothing')
        || ', recomputed ' || coalesce(e.tier || ' with ' || e.qualifying, 'no membership') AS what
-FROM progress p FULL JOIN expected_standing e USING (member_id)
+FROM progress p FULL JOIN expected e USING (member_id)
 WHERE p.tier IS DISTINCT FROM e.tier OR p.qualifying_points IS DISTINCT FROM e.qualifying
 UNION ALL
 SELECT member_id, said || ' is ' || coalesce(told::TEXT, 'null') || ', recomputed ' || coalesce(found::TEXT, 'null')
@@ -20,7 +24,7 @@ FROM (
         {'said': 'to_next_points', 'told': p.to_next_points, 'found': e.to_next},
         {'said': 'next_by', 'told': p.next_by, 'found': e.next_by}
     ], recursive := TRUE)
-    FROM progress p JOIN expected_standing e USING (member_id)
+    FROM progress p JOIN expected e USING (member_id)
 )
 WHERE told IS DISTINCT FROM found
 UNION ALL
