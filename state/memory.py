@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from state.layout import checked
@@ -12,6 +13,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.records: dict[tuple[bytes, str, str], bytes] = {}
+        self._names: dict[tuple[bytes, str], set[str]] = defaultdict(set)
         self.timers: set[tuple[int, str]] = set()
 
     def get(self, kind: bytes, member_id: str, name: str = "") -> bytes | None:
@@ -19,13 +21,15 @@ class MemoryStore:
 
     def put(self, kind: bytes, member_id: str, name: str, value: bytes) -> None:
         self.records[kind, member_id, name] = checked(value)
+        self._names[kind, member_id].add(name)
 
     def delete(self, kind: bytes, member_id: str, name: str = "") -> None:
         self.records.pop((kind, member_id, name), None)
+        self._names[kind, member_id].discard(name)
 
     def of_member(self, kind: bytes, member_id: str) -> Iterator[tuple[str, bytes]]:
-        found = [(n, v) for (k, m, n), v in self.records.items() if (k, m) == (kind, member_id)]
-        return iter(sorted(found))
+        names = sorted(self._names[kind, member_id])
+        return iter([(name, self.records[kind, member_id, name]) for name in names])
 
     def schedule(self, at_ms: int, member_id: str) -> None:
         self.timers.add((at_ms, member_id))

@@ -80,11 +80,17 @@ def _held(lot: Lot, side: LedgerAccount) -> int:
 def _transfer(lot: Lot, side: LedgerAccount, points: int, journal: Journal, cause: Cause) -> None:
     ways = (LedgerAccount.TRANSFERRED, side) if points > 0 else (side, LedgerAccount.TRANSFERRED)
     if points:
-        derivation = Derivation("merge", (), (), (), lot.granted, lot.granted, ())
+        derivation = _derived(lot)
         at_ms = cause.recorded_at_ms
         journal.move(
             cause, lot.lot_id, abs(points), *ways, Reason.MERGE, at_ms, "merge", derivation, side.value
         )
+
+
+def _derived(lot: Lot) -> Derivation:
+    """The lot is as it was: when it ends goes with it."""
+    ends = () if lot.expires_at_ms is None else (("expires_at_ms", lot.expires_at_ms),)
+    return Derivation("merge", ends, (), (), lot.granted, lot.granted, ())
 
 
 def owe_apart(lots: Iterable[Lot], journal: Journal, cause: Cause) -> None:
@@ -94,7 +100,7 @@ def owe_apart(lots: Iterable[Lot], journal: Journal, cause: Cause) -> None:
     for lot in ours:
         if (points := min(surplus, lot.debt)) > 0:
             surplus -= points
-            derivation = Derivation("merge", (), (), (), lot.granted, lot.granted, ())
+            derivation = _derived(lot)
             ways = LedgerAccount.DEBT, LedgerAccount.ACTIVE, Reason.MERGE
             journal.move(cause, lot.lot_id, points, *ways, cause.recorded_at_ms, "merge", derivation, "apart")
 

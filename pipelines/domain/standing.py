@@ -250,9 +250,10 @@ class Standing:
             missing = max(0, threshold - self.buckets.get(self.period, 0))
             ends = period_ends(self.period, self.joined_on, window)
             return ends if missing else period_ends(ends, self.joined_on, window), missing
-        after: dict[int, int] = {}
-        left = self._carrying(programme)
+        left, leaves_on = self._carrying(programme), 0
         for day, points in self.buckets.items():
-            left -= points
-            after[months_later(day, window.months)] = left
-        return next((day, threshold - left) for day, left in after.items() if left < threshold)
+            next_on = months_later(day, window.months)
+            if next_on != leaves_on and left < threshold:
+                break
+            left, leaves_on = left - points, next_on
+        return leaves_on, threshold - left

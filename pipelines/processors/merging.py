@@ -65,8 +65,7 @@ def fact_at_old_address(visit: Visit, fact: Fact, source: bytes) -> Outcome:
         account.membership = membership(fact)
         if _leaves(account):
             kind, cause = HandoverKind.RELEASE, f"unmerge:{mine}@{fact.version}"
-    told = None if kind is HandoverKind.RELEASE else fact
-    handover = Handover(mine, mine, kind, fact.recorded_at_ms, fact.event_id, cause, (), (), told, source)
+    handover = Handover(mine, mine, kind, fact.recorded_at_ms, fact.event_id, cause, (), (), fact, source)
     return at_old_address(visit, handover)
 
 
@@ -91,7 +90,7 @@ def receive(visit: Visit, handover: Handover) -> Outcome:
         case _ if handover.from_member_id not in account.others:
             return _not_here(visit, handover)
         case HandoverKind.RELEASE:
-            _release(visit, handover)
+            return _release(visit, handover)
         case _:
             return _take_fact(visit, handover)
     return Outcome.APPLIED
@@ -143,9 +142,15 @@ def _come_home(visit: Visit, handover: Handover) -> Outcome:
     return Outcome.APPLIED
 
 
-def _release(visit: Visit, handover: Handover) -> None:
-    """Give a member's things back, with those of whoever is merged into that member."""
+def _release(visit: Visit, handover: Handover) -> Outcome:
+    """Give a member's things back, with those of whoever is merged into that member.
+
+    A wish is about the stay that was known when it was told: one that began with the same version, or later, is wanted.
+    """
     account, home = visit.account, handover.from_member_id
+    assert isinstance(handover.fact, Member)
+    if handover.fact.version <= account.others[home].version:
+        return Outcome.STALE
     leaving = _with_those_merged_into(home, account.others)
     cause = _cause_of(handover)
     before = list(account.standing.spans)
@@ -162,10 +167,15 @@ def _release(visit: Visit, handover: Handover) -> None:
         del account.others[member_id]
     visit.send(
         handover._replace(
-            member_id=home, kind=HandoverKind.RECORDS, path=(account.member_id,), records=records
+            member_id=home,
+            kind=HandoverKind.RECORDS,
+            path=(account.member_id,),
+            records=records,
+            fact=None,
         )
     )
     _settle(visit, cause, [lot.lot_id for lot in staying], before)
+    return Outcome.APPLIED
 
 
 def _with_those_merged_into(home: str, others: dict[str, Membership]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.domain.facts import CommandKind, EngagementKind, Fact, Member, Tick
-from pipelines.domain.ledger import Balance, CommandResult, Outcome, Refused
+from pipelines.domain.ledger import Balance, CommandResult, LedgerEntry, Outcome, Refused
 from pipelines.domain.merging import Handover, HandoverKind
 from pipelines.processors.accounts import Accounts, Refusal
 from state import layout
@@ -28,6 +28,7 @@ class Accounted:
         self.post: deque[Handover] = deque()
         self.balances: dict[str, Balance] = {}
         self.answers: list[CommandResult] = []
+        self.ledger: list[LedgerEntry] = []
         self.refusals: list[Refusal] = []
         self.outcomes: list[Outcome] = []
 
@@ -51,6 +52,8 @@ class Accounted:
                 self.balances[result.member_id] = result
             elif isinstance(result, CommandResult):
                 self.answers.append(result)
+            elif isinstance(result, LedgerEntry):
+                self.ledger.append(result)
 
     def has(self, member_id: str) -> tuple[int, int]:
         """Active and pending points."""
@@ -217,6 +220,19 @@ def test_a_wish_to_go_home_that_another_had_fulfilled_is_void(two: Accounted) ->
 
     assert two.outcomes.count(Outcome.STALE) == 1
     assert [two.has(name) for name in ("m-1", "m-2", "m-3")] == [(0, 100), (0, 0), (0, 100)]
+
+
+def test_a_wish_to_go_home_ends_no_later_stay(two: Accounted) -> None:
+    two.take(told("m-3"), MERGED, told("m-3", "2026-03-01T11:00:00Z", 2, "m-2"))
+    two.deliver()
+    two.take(told("m-3", "2026-03-02T10:00:00Z", 3), told("m-3", "2026-03-03T10:00:00Z", 4, "m-1"))
+    second = two.post.pop()
+    two.deliver()
+    two.post.append(second)
+    two.deliver()
+
+    assert two.outcomes.count(Outcome.STALE) == 1
+    assert len({entry.entry_id for entry in two.ledger}) == len(two.ledger)
 
 
 def test_a_release_of_what_is_not_here_changes_nothing(two: Accounted) -> None:
