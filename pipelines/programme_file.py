@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from fractions import Fraction
@@ -37,6 +37,16 @@ from pipelines.domain.programme import (
     TierLevel,
     Window,
     WindowKind,
+)
+from pipelines.domain.triggers.gate import BUCKETS
+from pipelines.domain.triggers.rules import (
+    Cap,
+    Experiment,
+    KindRules,
+    Quiet,
+    TriggerKind,
+    TriggerRules,
+    Variant,
 )
 from pipelines.failure import Failure
 
@@ -158,7 +168,8 @@ class Place:
 
 
 def _programme(place: Place) -> Programme:
-    found = place.keys(("name", "lateness_days", "return_days", "window", "downgrade", "versions"))
+    required = ("name", "lateness_days", "return_days", "window", "downgrade", "versions")
+    found = place.keys(required, ("triggers",))
     versions: list[ProgrammeVersion] = []
     for each in found["versions"].items():
         version = _version(each)
@@ -180,6 +191,7 @@ def _programme(place: Place) -> Programme:
         _window(found["window"]),
         _downgrade(found["downgrade"]),
         tuple(versions),
+        _triggers(found["triggers"]) if "triggers" in found else None,
     )
 
 
@@ -344,3 +356,80 @@ def _once(place: Place) -> OnceRule:
         found["points"].whole(1),
         found["per_subject"].yes_or_no(),
     )
+
+
+def _triggers(place: Place) -> TriggerRules:
+    required = (
+        "kinds",
+        "near_points",
+        "lapsing_days",
+        "expiring",
+        "win_back_days",
+        "review_days",
+        "streak_weeks",
+        "shoe_km",
+    )
+    found = place.keys(required, ("caps", "quiet"))
+    kinds = found["kinds"].keys((), [kind.value for kind in TriggerKind])
+    expiring = found["expiring"].keys(("days", "points_min"))
+    streaks = [at.whole(1) for at in found["streak_weeks"].items()]
+    if streaks != sorted(set(streaks)):
+        found["streak_weeks"].wrong(f"is {streaks}", "ascending whole numbers, each once")
+    return TriggerRules(
+        kinds={TriggerKind(name): _kind(at) for name, at in kinds.items()},
+        caps=tuple(_cap(at) for at in found["caps"].items()) if "caps" in found else (),
+        quiet=_quiet(found["quiet"]) if "quiet" in found else None,
+        near_points=found["near_points"].whole(1),
+        lapsing_days=found["lapsing_days"].whole(1),
+        expiring_days=expiring["days"].whole(1),
+        expiring_points_min=expiring["points_min"].whole(1),
+        win_back_days=found["win_back_days"].whole(1),
+        review_days=found["review_days"].whole(),
+        streak_weeks=tuple(streaks),
+        shoe_m={category: at.whole(1) * 1_000 for category, at in found["shoe_km"].mapping().items()},
+    )
+
+
+def _kind(place: Place) -> KindRules:
+    found = place.keys(("purpose", "channel", "lives_hours"), ("experiment",))
+    experiment = _experiment(found["experiment"]) if "experiment" in found else None
+    return KindRules(
+        found["purpose"].text(), found["channel"].text(), found["lives_hours"].whole(1), experiment
+    )
+
+
+def _experiment(place: Place) -> Experiment:
+    found = place.keys(("name", "holdout_bp"), ("variants",))
+    holdout_bp = found["holdout_bp"].whole()
+    if holdout_bp > BUCKETS:
+        found["holdout_bp"].wrong(f"is {holdout_bp}", f"at most {BUCKETS}: a share in basis points")
+    variants = found["variants"].mapping() if "variants" in found else {}
+    shares = tuple(Variant(name, at.whole(1)) for name, at in variants.items())
+    return Experiment(found["name"].text(), holdout_bp, shares)
+
+
+def _cap(place: Place) -> Cap:
+    found = place.keys(("most", "days"), ("kind", "channel"))
+    return Cap(
+        found["most"].whole(1),
+        found["days"].whole(1),
+        found["kind"].one_of(TriggerKind) if "kind" in found else None,
+        found["channel"].text() if "channel" in found else None,
+    )
+
+
+def _quiet(place: Place) -> Quiet:
+    found = place.keys(("from", "to"))
+    begins, ends = _minute(found["from"]), _minute(found["to"])
+    if begins == ends:
+        found["to"].wrong("is when they begin", "another time of day")
+    return Quiet(begins, ends)
+
+
+def _minute(place: Place) -> int:
+    text = place.text()
+    try:
+        at = time.fromisoformat(text)
+    except ValueError:
+        place.wrong(f"is {text!r}", 'a time of day such as "22:00"')
+    return at.hour * 60 + at.minute

@@ -1,4 +1,4 @@
-"""The topic catalogue: every topic, why it is configured as it is, and the changelog of the accounts store."""
+"""The topic catalogue: every topic, why it is configured as it is, and the changelogs of the stores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,26 @@ from typing import Final
 from schemas import catalogue
 
 PARTITIONS: Final = 8
-GROUP: Final = "loyalty-accounts-v1"
-STORE: Final = "accounts-v1"
-"""The store's own name. It must never follow from the topics read: adding one would start an empty store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A join over one store. The store's name is its own: were it to follow from the topics read, as the engine would
+    have it, adding one would start an empty store."""
+
+    name: str
+    group: str
+    store: str
+    reads: tuple[str, ...]
+
+    def changelog(self, prefix: str) -> str:
+        """The changelog of the store, as the engine names it."""
+        return f"changelog__{prefixed(prefix, self.group)}--{self.store}--default"
+
+
+ACCOUNTS: Final = Pipeline("accounts", "loyalty-accounts-v1", "accounts-v1", catalogue.INPUTS)
+TRIGGERS: Final = Pipeline("triggers", "loyalty-triggers-v1", "triggers-v1", catalogue.WATCHED)
+PIPELINES: Final = {pipeline.name: pipeline for pipeline in (ACCOUNTS, TRIGGERS)}
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -53,11 +70,6 @@ def prefixed(prefix: str, name: str) -> str:
     return f"{prefix}{name}"
 
 
-def changelog_name(prefix: str, group: str = GROUP) -> str:
-    """The changelog of the accounts store, as the engine names it."""
-    return f"changelog__{prefixed(prefix, group)}--{STORE}--default"
-
-
 def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
     """All topics of a pipeline; two copies must be in sync where there are three."""
     durable = {"min.insync.replicas": "2" if replication >= 3 else "1"}
@@ -69,4 +81,5 @@ def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
         )
         for name in catalogue.TOPICS
     ]
-    return (*named, Topic(changelog_name(prefix), _LATEST | durable))
+    changelogs = [Topic(p.changelog(prefix), _LATEST | durable) for p in PIPELINES.values()]
+    return (*named, *changelogs)

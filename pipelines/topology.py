@@ -10,15 +10,18 @@ from typing import Any, Final
 import msgspec
 from quixstreams.context import message_context
 
+from pipelines.domain.facts import Tick
 from pipelines.domain.ledger import LedgerEntry, NoProgress, Outcome
 from pipelines.domain.merging import Handover
+from pipelines.domain.triggers.announcing import SuppressedTrigger
 from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts, Answer, Refusal
+from pipelines.processors.triggers import Seen, Triggers, Watched
 from pipelines.runtime import metrics
 from pipelines.runtime.engine import HardenedApplication
 from pipelines.runtime.profile import Profile
 from pipelines.runtime.settings import Settings
-from pipelines.topics import STORE, prefixed
+from pipelines.topics import prefixed
 from schemas import catalogue
 from schemas.border import check_fact
 from schemas.codec import Codec, DeadLetter, InvalidFact, Record, topic_of
@@ -132,15 +135,71 @@ class AccountsJoin:
         self._profile.produce += perf_counter_ns() - encoded
 
 
+class TriggersJoin:
+    """One input record to what members are told of it. What is no fact the accounts have set aside; here it is passed
+    over. What cannot be read of the accounts' own results, rises."""
+
+    def __init__(
+        self, triggers: Triggers, codec: Codec, settings: Settings, produce: Produce, profile: Profile
+    ) -> None:
+        self._triggers = triggers
+        self._codec = codec
+        self._prefix = settings.topic_prefix
+        self._produce = produce
+        self._profile = profile
+
+    def __call__(self, source: Source, store: RocksStore) -> None:
+        """Process one record."""
+        topic = source.topic.removeprefix(self._prefix)
+        started = perf_counter_ns()
+        seen = self._seen(topic, source)
+        decoded = perf_counter_ns()
+        told = [] if seen is None else self._triggers.process(seen, store)
+        self._profile.decode += decoded - started
+        self._profile.rules += perf_counter_ns() - decoded
+        self._profile.facts += 1
+        for one in told:
+            reason = one.reason.value if isinstance(one, SuppressedTrigger) else "SENT"
+            metrics.TRIGGERS.labels(one.kind.value, reason).inc()
+            self._produce(
+                prefixed(self._prefix, topic_of(one)),
+                one.member_id.encode(),
+                self._codec.encode(one),
+                one.recorded_at_ms,
+            )
+        metrics.NOW.labels(source.partition).set(source.timestamp_ms / 1000)
+
+    def _seen(self, topic: str, source: Source) -> Seen | Tick | None:
+        if topic in (catalogue.LEDGER, catalogue.TIERS, catalogue.TIER_PROGRESS):
+            if source.value is None:
+                return NoProgress((source.key or b"").decode(), source.timestamp_ms)
+            return self._codec.result(topic, source.value)
+        try:
+            fact = self._codec.decode(topic, source.value)
+            check_fact(fact, source.key, source.timestamp_ms)
+        except InvalidFact:
+            return None
+        assert isinstance(fact, Watched | Tick), topic
+        return fact
+
+
+def into_transaction(app: HardenedApplication) -> Produce:
+    """What produces into the engine's open transaction."""
+
+    def produce(topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
+        app.producer.produce(topic=topic, key=key, value=value, timestamp=timestamp_ms)
+
+    return produce
+
+
 def build(
     app: HardenedApplication,
-    accounts: Accounts,
-    codec: Codec,
+    join: Callable[[Source, RocksStore], None],
     settings: Settings,
-    profile: Profile,
     open_store: Callable[[Any], RocksStore] = RocksStore,
 ) -> None:
-    """Read every input as bytes, join them over the store `accounts-v1`, and process."""
+    """Read every input of the pipeline as bytes, join them over its one store, and process."""
+    pipeline = settings.pipeline
     frames = [
         app.dataframe(
             app.topic(
@@ -149,21 +208,16 @@ def build(
                 value_deserializer="bytes",
             )
         )
-        for name in catalogue.INPUTS
+        for name in pipeline.reads
     ]
     joined: Any = reduce(lambda left, right: left.concat(right), frames)
-    joined = joined.__dataframe_clone__(stream=joined.stream, stream_id=STORE)
+    joined = joined.__dataframe_clone__(stream=joined.stream, stream_id=pipeline.store)
     joined.register_store()
-
-    def produce(topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
-        app.producer.produce(topic=topic, key=key, value=value, timestamp=timestamp_ms)
-
-    join = AccountsJoin(accounts, codec, settings, produce, profile)
     context = app.context
 
     def process(value: bytes | None, key: bytes | None, timestamp_ms: int, headers: Headers) -> None:
         at = message_context()
         source = Source(at.topic, at.partition, at.offset, key, value, headers or [], timestamp_ms)
-        join(source, open_store(context.checkpoint.get_store_transaction(STORE, at.partition)))
+        join(source, open_store(context.checkpoint.get_store_transaction(pipeline.store, at.partition)))
 
     joined.update(process, metadata=True)

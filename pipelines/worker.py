@@ -21,12 +21,14 @@ from quixstreams.exceptions import QuixException
 from pipelines.domain.programme import Programme
 from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts
+from pipelines.processors.triggers import Triggers
 from pipelines.runtime import guards
 from pipelines.runtime.engine import EXIT_FENCED, HardenedApplication, application
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import connect
-from pipelines.topology import build
+from pipelines.topology import AccountsJoin, TriggersJoin, build, into_transaction
+from schemas.codec import Codec
 from schemas.registry import connect as connect_registry
 from state.rocks import RocksStore
 
@@ -44,7 +46,7 @@ class WorkerSummary:
     profile: Profile
 
 
-def run_accounts(
+def run_worker(
     settings: Settings, programme: Programme, *, until_caught_up: bool = False, profiled: bool = False
 ) -> WorkerSummary:
     """Process facts until a signal says stop, or (for replays) until all that there is has been committed.
@@ -57,7 +59,7 @@ def run_accounts(
         profile = Profile()
         app = application(settings)
         open_store = partial(TimedStore, profile=profile) if profiled else RocksStore
-        build(app, Accounts(programme), codec, settings, profile, open_store)
+        build(app, _join(app, settings, programme, codec, profile), settings, open_store)
         if profiled:
             watch_engine(app, profile)
         if settings.metrics_port is not None:
@@ -68,6 +70,18 @@ def run_accounts(
             _run(app)
         log.info("worker stopped", replica=settings.replica, facts=profile.facts)
         return WorkerSummary(profile.facts, time.monotonic() - started, profile)
+
+
+def _join(
+    app: HardenedApplication, settings: Settings, programme: Programme, codec: Codec, profile: Profile
+) -> AccountsJoin | TriggersJoin:
+    produce = into_transaction(app)
+    if settings.processor == "accounts":
+        return AccountsJoin(Accounts(programme), codec, settings, produce, profile)
+    if programme.triggers is None:
+        what = f"the programme {programme.name} tells members nothing: it has no `triggers`"
+        raise Failure(what, "add them (see the programme `reference`), or do not run this pipeline")
+    return TriggersJoin(Triggers(programme), codec, settings, produce, profile)
 
 
 def _run(app: HardenedApplication) -> None:

@@ -21,11 +21,16 @@ TIERS: Final = "loyalty.tiers.v1"
 TIER_PROGRESS: Final = "loyalty.tier-progress.v1"
 COMMAND_RESULTS: Final = "loyalty.command-results.v1"
 DEAD_LETTERS: Final = "loyalty.dead-letters.v1"
+TRIGGERS: Final = "loyalty.triggers.v1"
+SUPPRESSED_TRIGGERS: Final = "loyalty.suppressed-triggers.v1"
 
 FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
 INPUTS: Final = (*FACTS, CLOCK, HANDOVERS)
+"""Of the accounts; the triggers read what they say of members, and some of what they read."""
 OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, COMMAND_RESULTS, DEAD_LETTERS)
-TOPICS: Final = (*INPUTS, *OUTPUTS)
+WATCHED: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, LEDGER, TIERS, TIER_PROGRESS, CLOCK)
+TOLD: Final = (TRIGGERS, SUPPRESSED_TRIGGERS)
+TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD)
 
 
 def versions(topic: str) -> list[tuple[int, Path]]:

@@ -32,8 +32,19 @@ from pipelines.domain.facts import (
     Tick,
     Verification,
 )
-from pipelines.domain.ledger import Balance, CommandResult, Derivation, LedgerEntry, TierChanged, TierProgress
+from pipelines.domain.ledger import (
+    Balance,
+    CommandResult,
+    Derivation,
+    LedgerAccount,
+    LedgerEntry,
+    Reason,
+    TierChange,
+    TierChanged,
+    TierProgress,
+)
 from pipelines.domain.merging import Handover, HandoverKind
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 from schemas import catalogue
 
 _HEAD: Final = struct.Struct(">bI")
@@ -63,7 +74,8 @@ class DeadLetter(NamedTuple):
 
 
 Input = Fact | Tick | Handover
-Record = Input | LedgerEntry | Balance | TierChanged | TierProgress | CommandResult | DeadLetter
+Result = LedgerEntry | TierChanged | TierProgress
+Record = Input | Result | Balance | CommandResult | DeadLetter | Told
 
 
 def _order(d: dict[str, Any]) -> Order:
@@ -173,6 +185,41 @@ def _tick(d: dict[str, Any]) -> Tick:
     return Tick(d["at"])
 
 
+def _named(kind: Any, d: dict[str, Any]) -> Any:
+    """The fields of a record as its named tuple calls them."""
+    return kind(*(d[name.removesuffix("_ms")] for name in kind._fields))
+
+
+def _told_entry(d: dict[str, Any]) -> LedgerEntry:
+    """An entry; of its derivation the formula and the inputs, which say what time does with the lot."""
+    told = d["derivation"]
+    inputs = tuple((x["name"], x["value"]) for x in told["inputs"])
+    d["derivation"] = Derivation(told["formula"], inputs, (), (), told["granted_before"], told["target"], ())
+    entry: LedgerEntry = _named(LedgerEntry, d)
+    return entry._replace(
+        from_account=LedgerAccount(entry.from_account),
+        to_account=LedgerAccount(entry.to_account),
+        reason=Reason(entry.reason),
+        caused_by=tuple(entry.caused_by),
+    )
+
+
+def _told_change(d: dict[str, Any]) -> TierChanged:
+    change: TierChanged = _named(TierChanged, d)
+    return change._replace(kind=TierChange(change.kind), caused_by=tuple(change.caused_by))
+
+
+def _told_progress(d: dict[str, Any]) -> TierProgress:
+    progress: TierProgress = _named(TierProgress, d)
+    return progress
+
+
+_RESULTS: Final[dict[str, Callable[[dict[str, Any]], Result]]] = {
+    catalogue.LEDGER: _told_entry,
+    catalogue.TIERS: _told_change,
+    catalogue.TIER_PROGRESS: _told_progress,
+}
+
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Fact | Tick]]] = {
     catalogue.ORDERS: _order,
     catalogue.RETURNS: _return,
@@ -223,6 +270,19 @@ def _derivation(derivation: Derivation) -> dict[str, Any]:
     }
 
 
+def _with_figures(record: Any) -> dict[str, Any]:
+    return _plainly(record) | {
+        "figures": [
+            {
+                "name": name,
+                "whole": None if isinstance(value, str) else value,
+                "text": value if isinstance(value, str) else None,
+            }
+            for name, value in record.figures
+        ]
+    }
+
+
 def _dead_letter(record: Any) -> dict[str, Any]:
     return _plainly(record) | {"headers": [{"name": n, "value": v} for n, v in record.headers]}
 
@@ -241,6 +301,8 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     CommandResult: (catalogue.COMMAND_RESULTS, _plainly),
     DeadLetter: (catalogue.DEAD_LETTERS, _dead_letter),
     Handover: (catalogue.HANDOVERS, _plainly),
+    Trigger: (catalogue.TRIGGERS, _with_figures),
+    SuppressedTrigger: (catalogue.SUPPRESSED_TRIGGERS, _with_figures),
 }
 
 
@@ -316,6 +378,13 @@ class Codec:
             if topic == catalogue.HANDOVERS:
                 return self._handover(self.body(topic, value))
             return _DECODERS[topic](self.body(topic, value))
+        except ValueError as error:
+            raise InvalidFact("UNKNOWN_ENUM", str(error)) from error
+
+    def result(self, topic: str, value: bytes | None) -> Result:
+        """What the accounts said, in a value of that topic; InvalidFact when it cannot be read."""
+        try:
+            return _RESULTS[topic](self.body(topic, value))
         except ValueError as error:
             raise InvalidFact("UNKNOWN_ENUM", str(error)) from error
 

@@ -17,6 +17,7 @@ from pipelines.domain.lots import Activation, Calendar, Lot
 from pipelines.domain.orders import OrderRecord
 from pipelines.domain.spending import Answered, Spending
 from pipelines.domain.standing import Standing, TierSpan
+from pipelines.domain.triggers.watch import Watch, WatchedEngagement
 from pipelines.failure import Failure
 
 LAYOUT: Final = 1
@@ -31,6 +32,8 @@ SPENDING: Final = b"s"
 COMMAND: Final = b"c"
 PARKED: Final = b"p"
 OWNER: Final = b"w"
+WATCH: Final = b"t"
+WATCHED: Final = b"u"
 
 _Account = tuple[
     str,
@@ -57,6 +60,8 @@ _ref = msgspec.msgpack.Decoder(EngagementRef)
 _lot = msgspec.msgpack.Decoder(Lot)
 _spending = msgspec.msgpack.Decoder(Spending)
 _answered = msgspec.msgpack.Decoder(Answered)
+_watch = msgspec.msgpack.Decoder(Watch)
+_watched = msgspec.msgpack.Decoder(WatchedEngagement)
 _group = msgspec.msgpack.Decoder(list[EngagementRecord])
 
 
@@ -185,3 +190,19 @@ def parked_bytes(source: bytes) -> bytes:
 
 def parked_of(value: bytes) -> bytes:
     return bytes(_body(value))
+
+
+def watch_bytes(watch: Watch) -> bytes:
+    return _PREFIX + _encoder.encode(watch)
+
+
+def watch_of(value: bytes) -> Watch:
+    return _watch.decode(_body(value))
+
+
+def watched_bytes(watched: WatchedEngagement) -> bytes:
+    return _PREFIX + _encoder.encode(watched)
+
+
+def watched_of(value: bytes) -> WatchedEngagement:
+    return _watched.decode(_body(value))

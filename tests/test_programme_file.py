@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.domain.triggers.rules import Cap, Experiment, Quiet, TriggerKind, Variant
 from pipelines.failure import Failure
 from pipelines.programme_file import ALONG, load_programme, parse_programme
 from tests.support.programmes import reference
@@ -34,6 +35,40 @@ def test_the_reference_file_is_the_reference_programme() -> None:
     assert version.pending_days == same.pending_days
     assert version.expiry == same.expiry
     assert (read.window, read.downgrade) == (expected.window, expected.downgrade)
+
+
+def test_the_reference_says_what_members_are_told() -> None:
+    told = load_programme(Path("reference")).triggers
+
+    assert told is not None
+    assert set(told.kinds) == set(TriggerKind)
+    assert told.quiet == Quiet(22 * 60, 6 * 60)
+    assert told.caps[0] == Cap(1, 1, channel="push")
+    assert told.shoe_m["trail"] == 500_000
+    assert told.kinds[TriggerKind.WIN_BACK_DUE].experiment == Experiment(
+        "nudge-2026q1", 1_000, (Variant("plain", 1), Variant("shoe", 1))
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("    BIRTHDAY:", "    BIRTDAY:", "did you mean 'BIRTHDAY'"),
+        ("holdout_bp: 1000", "holdout_bp: 10001", "at most 10000"),
+        ('from: "22:00"', 'from: "06:00"', "another time of day"),
+        ('from: "22:00"', 'from: "25:00"', "a time of day such as"),
+        ("[4, 12, 26, 52]", "[12, 4]", "ascending"),
+        ("days: 7, kind: POINTS_ACTIVATED", "days: 7, kind: POINTS", "POINTS_ACTIVATED"),
+    ],
+)
+def test_a_mistake_in_the_triggers_names_its_line(before: str, after: str, said: str) -> None:
+    assert before in TEXT
+
+    with pytest.raises(Failure) as failure:
+        parse_programme(TEXT.replace(before, after, 1), "p.yaml")
+
+    assert f"p.yaml:{line_of(before.splitlines()[0])}:" in failure.value.what
+    assert said in f"{failure.value.what} {failure.value.do}"
 
 
 def test_the_demo_comes_along() -> None:

@@ -29,7 +29,7 @@ from pipelines.programme_file import load_programme
 from pipelines.runtime.topic_admin import connect as connect_admin
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import PARTITIONS, topics
-from pipelines.worker import run_accounts
+from pipelines.worker import run_worker
 from schemas.registry import connect
 
 START_MS = 1_704_067_200_000
@@ -98,7 +98,7 @@ def _send(found: Endpoints, facts: int, members: int, seed: int, partitions: int
 def _measure(prefix: str, state_dir: Path, members: int) -> Bench:
     before = resource.getrusage(resource.RUSAGE_SELF)
     programme = load_programme(Path("reference"))
-    summary = run_accounts(
+    summary = run_worker(
         worker_settings("bench", state_dir, prefix), programme, until_caught_up=True, profiled=True
     )
     after = resource.getrusage(resource.RUSAGE_SELF)

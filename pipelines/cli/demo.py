@@ -32,7 +32,7 @@ from pipelines.report.report import write_report
 from pipelines.report.summary import print_summary, summary
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import ensure_topics
-from pipelines.topics import GROUP, PARTITIONS, prefixed
+from pipelines.topics import ACCOUNTS, PARTITIONS, prefixed
 from pipelines.worker import Fleet, current_lag
 from schemas import catalogue
 from schemas.registry import connect
@@ -111,7 +111,7 @@ def demo(
         if not as_json:
             print_summary(told, Console(highlight=False))
 
-    found_out = audit(place, prefixed(prefix, GROUP), PROGRAMME, False, console, draw)
+    found_out = audit(place, prefixed(prefix, ACCOUNTS.group), PROGRAMME, False, console, draw)
     done = Demo(
         fed.facts,
         round(fed.seconds, 1),

@@ -15,12 +15,12 @@ from pipelines.programme_file import load_programme
 from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import run_clock
 from pipelines.runtime.topic_admin import connect
-from pipelines.topics import prefixed
-from pipelines.worker import current_lag, run_accounts, run_many
+from pipelines.topics import ACCOUNTS, PIPELINES, prefixed
+from pipelines.worker import current_lag, run_many, run_worker
 from schemas import catalogue
 from schemas.registry import connect as connect_registry
 
-PROCESSORS = ("accounts",)
+PROCESSORS = tuple(PIPELINES)
 
 
 def register(app: typer.Typer) -> None:
@@ -29,14 +29,19 @@ def register(app: typer.Typer) -> None:
 
 
 def worker_settings(
-    replica: str, state_dir: Path | None, prefix: str | None, metrics_port: int | None = None
+    replica: str,
+    state_dir: Path | None,
+    prefix: str | None,
+    metrics_port: int | None = None,
+    processor: str = ACCOUNTS.name,
 ) -> Settings:
     """A worker's settings: addresses of the stack, state beside its data unless told otherwise."""
     found = endpoints()
     return settings(
         bootstrap_servers=found.bootstrap_servers,
         schema_registry_url=found.schema_registry_url,
-        state_dir=(state_dir or home_dir() / "state") / replica,
+        state_dir=(state_dir or home_dir() / "state") / processor / replica,
+        processor=processor,
         replica=replica,
         topic_prefix=prefix,
         metrics_port=metrics_port,
@@ -44,7 +49,12 @@ def worker_settings(
 
 
 def run(
-    processor: Annotated[str, typer.Argument(help="What to run: accounts.")],
+    processor: Annotated[
+        str,
+        typer.Argument(
+            help="What to run: accounts (facts into points), or triggers (what members are told)."
+        ),
+    ],
     programme: ProgrammeFile = Path("reference"),
     workers: Annotated[
         int, typer.Option(help="Worker processes; at most one a partition is busy.", min=1, max=64)
@@ -70,9 +80,9 @@ def run(
     if processor not in PROCESSORS:
         raise Failure(f"there is no processor {processor!r}", f"choose one of: {', '.join(PROCESSORS)}")
     load_programme(programme)
-    chosen = worker_settings(replica, state_dir, topic_prefix, metrics_port)
+    chosen = worker_settings(replica, state_dir, topic_prefix, metrics_port, processor)
     if workers == 1:
-        summary = run_accounts(chosen, load_programme(programme), until_caught_up=until_caught_up)
+        summary = run_worker(chosen, load_programme(programme), until_caught_up=until_caught_up)
         rate = summary.facts / summary.seconds if summary.seconds else 0
         Console(stderr=True).print(f"{summary.facts:,} facts in {summary.seconds:.1f} s ({rate:,.0f}/s)")
         return

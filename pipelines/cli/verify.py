@@ -20,7 +20,7 @@ from pipelines.audit.rules import enter_rules
 from pipelines.audit.verification import Finding, figures, findings, recompute
 from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix
 from pipelines.local.endpoints import endpoints
-from pipelines.topics import GROUP, prefixed
+from pipelines.topics import ACCOUNTS, prefixed
 from schemas import catalogue
 
 
@@ -85,7 +85,7 @@ def verify(
 
     Exit code 1 when a check failed.
     """
-    group = prefixed(topic_prefix or "", GROUP)
+    group = prefixed(topic_prefix or "", ACCOUNTS.group)
     report = audit(cluster(topic_prefix), group, programme, derivations, Console(stderr=True))
     if as_json:
         print_json(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.conformance.vectors import Vector
@@ -17,6 +17,7 @@ from pipelines.domain.ledger import (
     TierChanged,
     TierProgress,
 )
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 
 
 @dataclass(slots=True)
@@ -28,11 +29,14 @@ class Results:
     tiers: list[TierChanged] = field(default_factory=list)
     progress: list[TierProgress] = field(default_factory=list)
     answers: list[CommandResult] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
+    suppressed: list[SuppressedTrigger] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     outcomes: Counter[str] | None = None
 
     def take(
-        self, result: LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult
+        self,
+        result: LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult | Told,
     ) -> None:
         match result:
             case NoProgress():
@@ -47,6 +51,10 @@ class Results:
                 self.progress.append(result)
             case CommandResult():
                 self.answers.append(result)
+            case Trigger():
+                self.triggers.append(result)
+            case SuppressedTrigger():
+                self.suppressed.append(result)
 
     def end(self) -> tuple[Any, ...]:
         """What every order of arrival must agree on."""
@@ -61,7 +69,13 @@ class Results:
             return [record for record in records if record.member_id.split(":")[-1] == member_id]
 
         return Results(
-            told(self.ledger), told(self.balances), told(self.tiers), told(self.progress), told(self.answers)
+            told(self.ledger),
+            told(self.balances),
+            told(self.tiers),
+            told(self.progress),
+            told(self.answers),
+            told(self.triggers),
+            told(self.suppressed),
         )
 
 
@@ -84,6 +98,9 @@ def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
         yield from _ledger(expect["ledger"], results.ledger, exact)
     if "answers" in expect:
         yield from _answers(expect["answers"], results.answers)
+    for name in ("triggers", "suppressed"):
+        if name in expect:
+            yield from _all(name, expect[name], getattr(results, name))
     if "refused" in expect and sorted(results.refused) != sorted(expect["refused"]):
         yield f"refused are {sorted(results.refused)}, not {sorted(expect['refused'])}"
     if "outcomes" in expect and results.outcomes is not None:
@@ -122,6 +139,24 @@ def _answers(wanted: Sequence[Mapping[str, Any]], answers: Sequence[CommandResul
         return
     for number, (one, answer) in enumerate(zip(wanted, answers, strict=True), 1):
         yield from _fields(f"answer {number}", one, answer)
+
+
+def _all(name: str, wanted: Sequence[Mapping[str, Any]], told: Sequence[Told]) -> Iterator[str]:
+    """All that was told or kept back, in order, each by what is given of it."""
+    if len(wanted) != len(told):
+        said = ", ".join(f"{one.kind} {one.subject} at {_iso(one.recorded_at_ms)}" for one in told) or "none"
+        yield f"the {name} are {said}; {len(wanted)} are wanted"
+        return
+    for number, (one, record) in enumerate(zip(wanted, told, strict=True), 1):
+        yield from _fields(f"{name} {number}", {n: v for n, v in one.items() if n != "figures"}, record)
+        figures = {n: str(v) for n, v in record.figures}
+        for figure, value in one.get("figures", {}).items():
+            if figures.get(figure) != value:
+                yield f"{name} {number}.figures.{figure} is {figures.get(figure)}, not {value}"
+
+
+def _iso(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat()
 
 
 def _fields(what: str, wanted: Mapping[str, Any], record: Any) -> Iterator[str]:

@@ -88,7 +88,9 @@ def minor(given: Given, found: Mapping[str, Any], name: str, currency: str) -> i
 
 def member_of(given: Given, member_id: str) -> Member:
     """A member, enrolled long ago in Switzerland unless told otherwise, and known from that instant on."""
-    found = given.only(("enrolled_at", "recorded_at", "market", "zone", "version", "merged_into"))
+    found = given.only(
+        ("enrolled_at", "recorded_at", "market", "zone", "version", "merged_into", "birthday", "consents")
+    )
     enrolled = instant(given, found.get("enrolled_at", ENROLLED))
     recorded = instant(given, found["recorded_at"]) if "recorded_at" in found else enrolled
     version = int(found.get("version", 1))
@@ -101,12 +103,30 @@ def member_of(given: Given, member_id: str) -> Member:
         enrolled,
         found.get("market", "CH"),
         found.get("zone", "Europe/Zurich"),
-        None,
-        None,
-        (Consent("marketing", enrolled, None),),
+        *_birthday(found),
+        tuple(_consents(given, found, enrolled)),
         None,
         found.get("merged_into"),
     )
+
+
+def _birthday(found: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """`03-15`: a month and a day; no year is known."""
+    month, _, day = found.get("birthday", "").partition("-")
+    return (int(month), int(day)) if day else (None, None)
+
+
+def _consents(given: Given, found: Mapping[str, Any], enrolled: int) -> Iterator[Consent]:
+    """`{marketing: {granted_at: …, withdrawn_at: …}}`; to marketing since enrolment unless told otherwise."""
+    told = found.get("consents", {"marketing": {"granted_at": None}})
+    for purpose, span in told.items():
+        granted = span.get("granted_at")
+        withdrawn = span.get("withdrawn_at")
+        yield Consent(
+            purpose,
+            instant(given, granted) if granted else enrolled,
+            instant(given, withdrawn) if withdrawn else None,
+        )
 
 
 def facts_of(steps: Sequence[Given], member_id: str) -> Iterator[Fact]:

@@ -10,9 +10,11 @@ from random import Random
 
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.facts import Fact, Tick
+from pipelines.domain.facts import Fact, PointsCommand, Tick
+from pipelines.domain.ledger import Balance, CommandResult
 from pipelines.domain.merging import Handover
-from pipelines.processors.accounts import Accounts
+from pipelines.processors.accounts import Accounts, Result
+from pipelines.processors.triggers import Triggers
 from state.memory import MemoryStore
 
 ORDERS_MAX = 5_040
@@ -22,6 +24,7 @@ def run(vector: Vector, facts: Iterable[Fact | Tick]) -> Results:
     """Process the facts in this order."""
     accounts, store = Accounts(vector.programme), MemoryStore()
     results = Results(outcomes=Counter())
+    watcher = _Watcher(vector, results)
     waiting: deque[Fact | Tick | Handover] = deque(facts)
     while waiting:
         fact = waiting.popleft()
@@ -34,7 +37,29 @@ def run(vector: Vector, facts: Iterable[Fact | Tick]) -> Results:
         for result in answer.results:
             if not isinstance(result, Handover):
                 results.take(result)
+        watcher.see(fact, answer.results)
     return results
+
+
+class _Watcher:
+    """Shows the triggers what they read: each fact, what the accounts said of it, and the clock."""
+
+    def __init__(self, vector: Vector, results: Results) -> None:
+        self._triggers = Triggers(vector.programme) if vector.looks_at_triggers else None
+        self._store, self._results = MemoryStore(), results
+
+    def see(self, fact: Fact | Tick | Handover, results: Iterable[Result]) -> None:
+        """By recorded time, as topics are read together: what was due before the fact comes before it."""
+        if self._triggers is None:
+            return
+        for seen in sorted((fact, *results), key=_recorded_ms):
+            if not isinstance(seen, Balance | CommandResult | PointsCommand | Handover):
+                for told in self._triggers.process(seen, self._store):
+                    self._results.take(told)
+
+
+def _recorded_ms(seen: Fact | Tick | Handover | Result) -> int:
+    return seen.at_ms if isinstance(seen, Tick) else seen.recorded_at_ms
 
 
 def check(vector: Vector, orders_max: int = ORDERS_MAX) -> list[str]:

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
-from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return
+from pipelines.domain.facts import Engagement, EngagementKind, Fact, Member, Order, PointsCommand, Return
 from pipelines.domain.ledger import (
     Balance,
     CommandResult,
@@ -33,13 +33,14 @@ from pipelines.domain.ledger import (
     TierChanged,
     TierProgress,
 )
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
 from pipelines.runtime.producers import Sender
 from pipelines.runtime.settings import settings
 from pipelines.runtime.ticks import send_tick
 from pipelines.runtime.topic_admin import connect as connect_admin
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import prefixed, topics
-from pipelines.worker import run_accounts
+from pipelines.worker import run_worker
 from schemas import catalogue
 from schemas.codec import Codec, topic_of
 from schemas.registry import connect
@@ -103,7 +104,10 @@ def _run(
     phases = _phases(batch)
     for place, facts in enumerate(phases, 1):
         _send(facts, until_ms if place == len(phases) else 0, bootstrap, codec, prefix)
-        run_accounts(chosen, batch[0].programme, until_caught_up=True)
+        run_worker(chosen, batch[0].programme, until_caught_up=True)
+    if any(vector.looks_at_triggers for vector in batch):
+        watching = chosen.model_copy(update={"processor": "triggers", "state_dir": state_dir / "triggers"})
+        run_worker(watching, batch[0].programme, until_caught_up=True)
     return _read(bootstrap, registry_url, prefix)
 
 
@@ -142,6 +146,8 @@ def _named(fact: Fact, vector: str) -> Fact:
         own["return_id"] = f"{vector}{_BETWEEN}{fact.return_id}"
     if isinstance(fact, Engagement):
         own["engagement_id"] = f"{vector}{_BETWEEN}{fact.engagement_id}"
+        if fact.kind is EngagementKind.RUN and fact.subject is not None:
+            own["subject"] = f"{vector}{_BETWEEN}{fact.subject}"
     if isinstance(fact, PointsCommand):
         own["command_id"] = f"{vector}{_BETWEEN}{fact.command_id}"
         if fact.subject_id is not None:
@@ -158,6 +164,8 @@ def _read(bootstrap: str, registry_url: str, prefix: str) -> dict[str, Results]:
         catalogue.TIERS: _change,
         catalogue.TIER_PROGRESS: _progress,
         catalogue.COMMAND_RESULTS: _answer,
+        catalogue.TRIGGERS: _trigger,
+        catalogue.SUPPRESSED_TRIGGERS: _suppressed,
     }
     for topic, make in makers.items():
         decoder = Decoder(schemas)
@@ -223,3 +231,21 @@ def _answer(told: dict[str, Any]) -> CommandResult:
 
 def _progress(told: dict[str, Any]) -> TierProgress:
     return TierProgress(**_instants(told, TierProgress))
+
+
+def _trigger(told: dict[str, Any]) -> Trigger:
+    return Trigger(**_instants(_with_figures(told), Trigger))
+
+
+def _suppressed(told: dict[str, Any]) -> SuppressedTrigger:
+    return SuppressedTrigger(**_instants(_with_figures(told), SuppressedTrigger))
+
+
+def _with_figures(told: dict[str, Any]) -> dict[str, Any]:
+    """Figures as pairs; no vector's name, which stands before members and entities."""
+    vector = told["member_id"].split(_BETWEEN)[0] + _BETWEEN
+    found = [(f["name"], f["text"] if f["whole"] is None else f["whole"]) for f in told["figures"]]
+    told["figures"] = [(n, v.replace(vector, "") if isinstance(v, str) else v) for n, v in found]
+    for name in ("subject", "trigger_id"):
+        told[name] = told[name].replace(vector, "")
+    return told

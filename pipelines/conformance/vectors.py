@@ -48,6 +48,7 @@ EXPECTATIONS: Final = (
     "refused",
     "outcomes",
     "triggers",
+    "suppressed",
     "of",
 )
 
@@ -66,6 +67,12 @@ class Vector:
     until_ms: int | None
     expect: Mapping[str, Any]
     shuffle: bool
+
+    @property
+    def looks_at_triggers(self) -> bool:
+        """Whether what members are told is expected, of all or of one."""
+        every = (self.expect, *self.expect.get("of", {}).values())
+        return any(name in expect for name in ("triggers", "suppressed") for expect in every)
 
     @property
     def facts(self) -> tuple[Fact | Tick, ...]:
@@ -128,15 +135,17 @@ def _vector(document: Given) -> Vector:
 def _programme_text(document: Given, found: Mapping[str, Any]) -> str:
     """The programme's file as JSON, which is YAML: the vector's patch merged over its newest version.
 
-    What a programme has above its versions (`window`, `downgrade`) is replaced. Each of the vector's `versions` then
-    is the one before it with this merged over.
+    What a programme has above its versions (`window`, `downgrade`) is replaced, but `triggers`, which are merged.
+    Each of the vector's `versions` then is the one before it with this merged over.
     """
     path = ALONG / f"{found.get('programme', 'reference')}.yaml"
     if not path.exists():
         document.wrong(f"there is no programme {found['programme']!r}")
     programme = YAML(typ="base", pure=True).load(path.read_text())
-    patch = {} if found.get("welcome") == "true" else {"welcome_points": "0"}
+    patch: dict[str, Any] = {} if found.get("welcome") == "true" else {"welcome_points": "0"}
     patch |= found.get("patch") or {}
+    if "triggers" in patch:
+        _merge(programme["triggers"], patch.pop("triggers"))
     programme |= {key: patch[key] for key in patch if key in programme}
     _merge(programme["versions"][-1], {key: patch[key] for key in patch if key not in programme})
     for changes in found.get("versions") or ():

@@ -15,8 +15,10 @@ from itertools import pairwise
 from math import lcm
 
 from pipelines.domain.facts import EngagementKind, Verification
+from pipelines.domain.triggers.rules import TriggerRules
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class Stacking(StrEnum):
@@ -196,6 +198,7 @@ class Programme:
     window: Window
     downgrade: Downgrade | None
     versions: tuple[ProgrammeVersion, ...]
+    triggers: TriggerRules | None = None
     tiers_ms: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -89,7 +89,7 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
 def check_topics(admin: AdminClient, settings: Settings) -> int:
     """All topics are there, co-partitioned and configured as the catalogue says; how many partitions they have."""
     found = admin.list_topics(timeout=TIMEOUT_S).topics
-    names = [prefixed(settings.topic_prefix, t) for t in catalogue.INPUTS]
+    names = [prefixed(settings.topic_prefix, t) for t in settings.pipeline.reads]
     counts = {name: len(found[name].partitions) for name in names if name in found}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -145,7 +145,9 @@ def offsets_reader(settings: Settings) -> Consumer:
 
 
 def _check_partition(consumer: Consumer, settings: Settings, partition: int) -> None:
-    inputs = [TopicPartition(prefixed(settings.topic_prefix, topic), partition) for topic in catalogue.INPUTS]
+    inputs = [
+        TopicPartition(prefixed(settings.topic_prefix, topic), partition) for topic in settings.pipeline.reads
+    ]
     committed = {tp.topic: tp.offset for tp in _committed(consumer, inputs)}
     low, high = _watermarks(consumer, settings.changelog, partition)
     if high > low and all(offset == OFFSET_INVALID for offset in committed.values()):
@@ -192,15 +194,16 @@ def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str,
     """How many input records are not committed yet, by topic; at least one where a transaction is open still."""
     inputs = [
         TopicPartition(prefixed(settings.topic_prefix, topic), partition)
-        for topic in catalogue.INPUTS
+        for topic in settings.pipeline.reads
         for partition in range(partitions)
     ]
+    transactional = {prefixed(settings.topic_prefix, t) for t in (catalogue.HANDOVERS, *catalogue.OUTPUTS)}
     left: dict[str, int] = {}
     for tp in _committed(consumer, inputs):
         low, high = _watermarks(consumer, tp.topic, tp.partition)
         done = low if tp.offset == OFFSET_INVALID else tp.offset
         ahead = max(0, high - done)
-        if ahead and tp.topic == prefixed(settings.topic_prefix, catalogue.HANDOVERS):
+        if ahead and tp.topic in transactional:
             ahead = _records_between(settings, tp, done, high)
         left[tp.topic] = left.get(tp.topic, 0) + ahead
     return left

@@ -31,3 +31,8 @@ NOW: Final = Gauge(
     "Recorded time of the last input, by partition. Worry when it lags behind the world or stands still.",
     ["partition"],
 )
+TRIGGERS: Final = Counter(
+    "loyalty_triggers_total",
+    "Triggers by kind and by what the gate said: SENT, or the reason. Worry when a kind stops.",
+    ["kind", "outcome"],
+)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.failure import Failure
-from pipelines.topics import GROUP, changelog_name, prefixed
+from pipelines.topics import PIPELINES, Pipeline, prefixed
 
 PREFIX: Final = "LOYALTY_WORKER_"
 
@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     state_dir: Path
     replica: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,40}$")
     """Stable and unique among live workers: it names the transactional id and the group member."""
+    processor: Literal["accounts", "triggers"] = "accounts"
     topic_prefix: str = ""
     commit_interval_ms: int = Field(default=500, ge=10, le=1_000)
     """The floor of latency. Must stay below any pause after which the group gives the partitions away."""
@@ -50,12 +51,16 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def pipeline(self) -> Pipeline:
+        return PIPELINES[self.processor]
+
+    @property
     def group(self) -> str:
-        return prefixed(self.topic_prefix, GROUP)
+        return prefixed(self.topic_prefix, self.pipeline.group)
 
     @property
     def changelog(self) -> str:
-        return changelog_name(self.topic_prefix)
+        return self.pipeline.changelog(self.topic_prefix)
 
     @property
     def transactional_id(self) -> str:

@@ -82,7 +82,9 @@ def test_a_ctrl_c_in_the_middle_leaves_a_worker_that_goes_on(pipeline: Pipeline,
     assert loyalty("verify", "--topic-prefix", prefix) == 0
 
 
-@pytest.mark.parametrize("path", ["4-earning.yaml", "5-giving-back.yaml", "6-tiers.yaml", "6-merging.yaml"])
+@pytest.mark.parametrize(
+    "path", ["4-earning.yaml", "5-giving-back.yaml", "6-tiers.yaml", "6-merging.yaml", "7-triggers.yaml"]
+)
 def test_the_vectors_hold_through_kafka(cluster: Endpoints, path: str, tmp_path: Path) -> None:
     vectors = load_vectors(Path(__file__).parent.parent / "vectors" / path)
 

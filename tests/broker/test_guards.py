@@ -22,7 +22,7 @@ from pipelines.failure import Failure
 from pipelines.runtime import guards
 from pipelines.runtime.settings import settings
 from pipelines.runtime.topic_admin import apply, connect, ensure_topics, make_plan
-from pipelines.worker import run_accounts
+from pipelines.worker import run_worker
 from schemas import catalogue
 from tests.broker.histories import history
 from tests.support.pipeline import PARTITIONS, Pipeline, wait_until
@@ -119,14 +119,14 @@ def test_no_broker_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
     with pytest.raises(Failure, match="no Kafka answers at 127.0.0.1:1"):
-        run_accounts(chosen, reference())
+        run_worker(chosen, reference())
 
 
 def test_a_registry_that_is_away_is_said_so(pipeline: Pipeline) -> None:
     chosen = pipeline.settings().model_copy(update={"schema_registry_url": "http://127.0.0.1:1"})
 
     with pytest.raises(Failure, match="does not answer"):
-        run_accounts(chosen, reference())
+        run_worker(chosen, reference())
 
 
 def test_state_does_not_lie_in_the_source() -> None:

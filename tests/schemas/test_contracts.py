@@ -10,6 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.domain.facts import CommandKind, Tick
+from pipelines.domain.ledger import LedgerEntry
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
+from pipelines.domain.triggers.gate import Suppression
+from pipelines.domain.triggers.rules import TriggerKind
 from schemas import catalogue, compatibility
 from schemas.codec import Codec, DeadLetter, InvalidFact, topic_of
 from tests.support.facts import command, engagement, line, member, order, refund, run, tick
@@ -75,7 +79,11 @@ def test_every_result_can_be_written() -> None:
     history = play(FACTS, reference())
     letter = DeadLetter("t", 1, 2, None, b"x", (("h", None),), 3, "LATE", "too late")
 
+    head = ("t", "m-1", "CH", TriggerKind.BIRTHDAY, "2026", "marketing", "push", 1, 2, 3)
+    told = Trigger(*head, None, None, (), (("year", 2026), ("sku", "A")))
     results = (
+        told,
+        SuppressedTrigger(*told, Suppression.HOLDOUT),
         *history.ledger,
         *history.balances,
         *history.tiers,
@@ -83,10 +91,32 @@ def test_every_result_can_be_written() -> None:
         *history.answers,
         letter,
     )
-    assert len({type(record) for record in results}) == 6
+    assert len({type(record) for record in results}) == 8
     for record in results:
         body = CODEC.body(topic_of(record), CODEC.encode(record))
         assert set(body) == {name.removesuffix("_ms") for name in record._fields}
+
+
+def test_what_the_accounts_said_is_read_again_as_far_as_triggers_need_it() -> None:
+    history = play(FACTS, reference())
+    for change in history.tiers:
+        assert CODEC.result(topic_of(change), CODEC.encode(change)) == change
+    for progress in history.progress:
+        assert CODEC.result(topic_of(progress), CODEC.encode(progress)) == progress
+    for entry in history.ledger:
+        told = CODEC.result(topic_of(entry), CODEC.encode(entry))
+        assert isinstance(told, LedgerEntry)
+        less = entry.derivation._replace(lines=(), terms=(), why_not=())
+        assert told == entry._replace(derivation=less)
+
+
+def test_a_result_of_a_kind_that_this_build_does_not_know_is_refused_by_class() -> None:
+    change = play(FACTS, reference()).tiers[0]
+    unknown = CODEC.encode(change._replace(kind="UNKNOWN"))  # type: ignore[arg-type]
+
+    with pytest.raises(InvalidFact) as refused:
+        CODEC.result(topic_of(change), unknown)
+    assert refused.value.error_class == "UNKNOWN_ENUM"
 
 
 ORDER = CODEC.encode(FACTS[1])

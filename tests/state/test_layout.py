@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.domain.facts import CommandKind
+from pipelines.domain.facts import CommandKind, PointsCommand
 from pipelines.failure import Failure
+from pipelines.processors.triggers import Triggers
+from pipelines.programme_file import load_programme
 from state import layout
+from state.memory import MemoryStore
 from tests.support.facts import command, member, order, refund, run
 from tests.support.history import play
 from tests.support.programmes import reference
@@ -20,6 +23,8 @@ READERS = {
     "lot": layout.lot_of,
     "spending": layout.spending_of,
     "command": layout.answered_of,
+    "watch": layout.watch_of,
+    "watched": layout.watched_of,
 }
 
 
@@ -33,7 +38,13 @@ def written() -> dict[str, bytes]:
         command("C1", CommandKind.RESERVE, "2026-02-05T10:00:00Z", 20),
     ]
     records = play(facts, reference()).store.records
+    seen, triggers = MemoryStore(), Triggers(load_programme(Path("reference")))
+    for result in sorted((*facts, *play(facts, reference()).ledger), key=lambda x: x.recorded_at_ms):
+        if not isinstance(result, PointsCommand):
+            triggers.process(result, seen)
     return {
+        "watch": seen.records[layout.WATCH, "m-1", ""],
+        "watched": seen.records[layout.WATCHED, "m-1", "E1"],
         "account": records[layout.ACCOUNT, "m-1", ""],
         "order": records[layout.ORDER, "m-1", "O1"],
         "group": records[layout.GROUP, "m-1", "RUN:2026-02-02"],
@@ -66,6 +77,8 @@ def test_what_is_read_is_written_again_byte_for_byte(kind: str) -> None:
         "lot": layout.lot_bytes,
         "spending": layout.spending_bytes,
         "command": layout.answered_bytes,
+        "watch": layout.watch_bytes,
+        "watched": layout.watched_bytes,
     }
     value = written()[kind]
 

@@ -7,9 +7,10 @@ from typing import Any
 from pipelines.domain.facts import Fact, Tick
 from pipelines.domain.programme import Programme
 from pipelines.processors.accounts import Accounts
+from pipelines.processors.triggers import Triggers
 from pipelines.runtime.profile import Profile
 from pipelines.runtime.settings import settings
-from pipelines.topology import AccountsJoin, Source
+from pipelines.topology import AccountsJoin, Source, TriggersJoin
 from schemas import catalogue
 from schemas.codec import Codec, topic_of
 from state.rocks import RocksStore
@@ -40,6 +41,12 @@ class Driver:
             lambda *record: self.produced.append(record),
             Profile(),
         )
+        self._chosen = chosen
+
+    def watching(self, programme: Programme) -> TriggersJoin:
+        """The triggers' join, which produces to where this one does."""
+        produce = lambda *record: self.produced.append(record)  # noqa: E731
+        return TriggersJoin(Triggers(programme), self.codec, self._chosen, produce, Profile())
 
     def pipe(
         self,

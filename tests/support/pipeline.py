@@ -21,7 +21,7 @@ from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import send_tick
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import prefixed
-from pipelines.worker import current_lag, run_accounts
+from pipelines.worker import current_lag, run_worker
 from schemas import catalogue
 from schemas.codec import Codec, topic_of
 from tests.support.programmes import reference
@@ -95,7 +95,7 @@ class Pipeline:
         """Run a worker here until all is committed; how many facts it processed."""
         self.sender.flush()
         chosen = self.settings(replica, **given)
-        return run_accounts(chosen, programme or reference(), until_caught_up=True).facts
+        return run_worker(chosen, programme or reference(), until_caught_up=True).facts
 
     def start(self, replica: str = "w0", **environment: object) -> subprocess.Popen[bytes]:
         """Start a worker as a process of its own, with the reference programme."""

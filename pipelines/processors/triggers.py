@@ -1,0 +1,96 @@
+"""From facts and from what the accounts say of them to what members are told.
+
+One input at a time over a partition's store, as for the accounts: bring the watch forward to the instant at which the
+input was recorded, each thing at its own; take the input in; see what is true now; write; answer.
+"""
+
+from __future__ import annotations
+
+from pipelines.domain.account import FAR_PAST_MS
+from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
+from pipelines.domain.ledger import LedgerEntry, NoProgress, TierChanged, TierProgress
+from pipelines.domain.programme import DAY_MS, HOUR_MS, Programme
+from pipelines.domain.triggers.announcing import Told, announce, next_instant_ms
+from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
+from pipelines.domain.triggers.watch import NOTHING_YET, Watch
+from pipelines.processors.accounts import DUE_MAX
+from state import layout
+from state.store import Store
+
+Watched = Member | Order | Return | Engagement
+Seen = Watched | LedgerEntry | TierChanged | TierProgress | NoProgress
+
+
+class Triggers:
+    """Processes one partition's inputs and ticks, one at a time, over that partition's store."""
+
+    def __init__(self, programme: Programme) -> None:
+        assert programme.triggers is not None, "a programme without triggers has nothing to tell"
+        self.programme = programme
+        self.rules: TriggerRules = programme.triggers
+        self._lateness_ms = programme.lateness_days * DAY_MS
+        self._return_days = programme.return_days
+        news = self.rules.kinds.get(TriggerKind.POINTS_ACTIVATED)
+        self._news_ms = 0 if news is None else news.lives_hours * HOUR_MS
+
+    def process(self, seen: Seen | Tick, store: Store) -> list[Told]:
+        """Take one input in; what members are to be told of it, and what not."""
+        if isinstance(seen, Tick):
+            told: list[Told] = []
+            for _, member_id in store.due(seen.at_ms, DUE_MAX):
+                told += self._visit(member_id, seen.at_ms, None, store)
+            return told
+        if isinstance(seen, Watched) and seen.recorded_at_ms - seen.occurred_at_ms > self._lateness_ms:
+            return []
+        return self._visit(seen.member_id, seen.recorded_at_ms, seen, store)
+
+    def _visit(self, member_id: str, until_ms: int, seen: Seen | None, store: Store) -> list[Told]:
+        value = store.get(layout.WATCH, member_id)
+        watch = Watch(member_id) if value is None else layout.watch_of(value)
+        scheduled = next_instant_ms(watch, self.rules)
+        told = self._advance(watch, until_ms)
+        if seen is not None:
+            self._take_in(watch, seen, store)
+        told += announce(watch, self.rules)
+        watch.forget(self._return_days, self._news_ms)
+        due = next_instant_ms(watch, self.rules)
+        if due != scheduled:
+            if scheduled is not None:
+                store.unschedule(scheduled, member_id)
+            if due is not None:
+                store.schedule(due, member_id)
+        store.put(layout.WATCH, member_id, "", layout.watch_bytes(watch))
+        return told
+
+    def _advance(self, watch: Watch, until_ms: int) -> list[Told]:
+        """What time alone does until then, each thing at its own instant."""
+        told: list[Told] = []
+        if watch.now_ms != FAR_PAST_MS:
+            while (due := next_instant_ms(watch, self.rules)) is not None and due <= until_ms:
+                watch.now_ms = max(watch.now_ms, due)
+                told += announce(watch, self.rules)
+        watch.now_ms = max(watch.now_ms, until_ms)
+        return told
+
+    def _take_in(self, watch: Watch, seen: Seen, store: Store) -> None:
+        match seen:
+            case Member():
+                watch.see_member(seen)
+            case Order():
+                watch.see_order(seen)
+            case Return():
+                watch.see_return(seen)
+            case Engagement():
+                value = store.get(layout.WATCHED, watch.member_id, seen.engagement_id)
+                known = NOTHING_YET if value is None else layout.watched_of(value)
+                now = watch.see_engagement(seen, known)
+                if now != known:
+                    store.put(layout.WATCHED, watch.member_id, seen.engagement_id, layout.watched_bytes(now))
+            case LedgerEntry():
+                watch.see_entry(seen, self.programme)
+            case TierChanged():
+                watch.see_change(seen)
+            case TierProgress():
+                watch.see_progress(seen)
+            case _:
+                watch.see_progress(None)
