@@ -126,7 +126,9 @@ def _nothing(record: EngagementRecord, used: int, rule_id: str, why: str) -> Ear
 
 
 def taken_back_for(earned: Earned, is_cause: bool) -> Reason:
-    """Why points of this engagement go back: its own change, or another's that used up the allowance."""
+    """Why points of this engagement go back: the enrolment's or its own change, or another's that used up the cap."""
+    if any(why.reason == "NOT_ENROLLED_THEN" for why in earned.why_not):
+        return Reason.EDIT
     if not is_cause:
         return Reason.CAP
     if earned.record.status is EngagementStatus.DELETED:
