@@ -4,9 +4,10 @@ BIN := .venv/bin
 LOCKED := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 STAMP := .venv/.set-up-$(LOCKED)
 PYTEST_ARGS ?=
+MUTMUT_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test coverage broker golden demo bench up down status lock clean
+.PHONY: help setup check test coverage mutants broker golden demo bench up down status lock clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
@@ -36,6 +37,11 @@ coverage: ## What the last `make test` reached; fails unless domain and processo
 	$(BIN)/coverage report --skip-covered --sort=cover
 	$(BIN)/coverage report --include='pipelines/domain/*,pipelines/processors/*' --fail-under=100
 
+mutants: setup ## Change the rules in one place at a time: the tests must notice; then the score and the survivors.
+	rm -rf mutants
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run $(MUTMUT_ARGS)
+	$(BIN)/python benchmarks/mutants.py
+
 broker: setup ## Only the tests that need a real Kafka and registry.
 	$(BIN)/pytest -m broker $(PYTEST_ARGS)
 
@@ -62,5 +68,5 @@ lock: setup ## Resolve requirements.lock anew from pyproject.toml; `make lock UP
 	    --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
 
 clean: ## Delete what tools left behind; not .venv, and not the stack's data (`loyalty down --wipe`).
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage coverage.xml build dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage coverage.xml build dist mutants
 	find pipelines schemas state tests -name __pycache__ -prune -exec rm -rf {} +

@@ -17,6 +17,9 @@ from tests.support.pipeline import Pipeline
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-rewrite", action="store_true", help="write the golden histories anew")
+    parser.addoption(
+        "--orders-max", type=int, default=120, help="orders of arrival tried of a shuffled vector"
+    )
 
 
 @pytest.fixture(scope="session")

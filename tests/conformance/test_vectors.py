@@ -14,8 +14,8 @@ VECTORS = load_vectors(Path(__file__).parent.parent / "vectors")
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v.name)
-def test_the_vector_holds(vector: Vector) -> None:
-    assert pure.check(vector, orders_max=120) == []
+def test_the_vector_holds(vector: Vector, pytestconfig: pytest.Config) -> None:
+    assert pure.check(vector, orders_max=pytestconfig.getoption("orders_max")) == []
 
 
 GOOD = """

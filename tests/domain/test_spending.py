@@ -7,7 +7,7 @@ from dataclasses import replace
 from pipelines.domain.facts import CommandKind, OrderStatus
 from pipelines.domain.ledger import CommandRefusal, LedgerAccount, Outcome
 from pipelines.domain.programme import Clawback, Expiry, Rounding
-from tests.support.facts import command, line, member, ms, order, refund, run, tick
+from tests.support.facts import DAY_MS, command, line, member, ms, order, refund, run, tick
 from tests.support.history import play
 from tests.support.programmes import REFERENCE_VERSION, programme_of, reference
 
@@ -156,3 +156,84 @@ def test_within_the_balance_nothing_is_written_off_while_there_is_enough() -> No
 
     assert history.total(LedgerAccount.WRITTEN_OFF) == 0
     assert (history.balances[-1].active, history.balances[-1].debt) == (0, 0)
+
+
+def test_a_redemption_has_its_name_to_itself() -> None:
+    facts = [
+        JOINED,
+        command("C1", CommandKind.REDEEM, "2026-02-22T10:00:00Z", 10, subject_id="S1"),
+        command("C2", CommandKind.REDEEM, "2026-02-22T10:01:00Z", 10, subject_id="S1"),
+    ]
+
+    history = play(facts, reference())
+
+    assert [a.refusal for a in history.answers] == [None, CommandRefusal.SUBJECT_EXISTS]
+    assert history.balances[-1].active == 40
+
+
+def test_a_command_is_in_time_to_the_last_millisecond_of_the_horizon() -> None:
+    wish = command("C1", CommandKind.REDEEM, "2026-01-02T10:00:00Z", 10)
+
+    history = play([JOINED, wish._replace(recorded_at_ms=wish.occurred_at_ms + 45 * DAY_MS)], reference())
+
+    assert [a.refusal for a in history.answers] == [None]
+
+
+def test_what_an_agent_gives_is_told_as_moved() -> None:
+    history = play([JOINED, command("C1", CommandKind.ADJUST, "2026-02-22T10:00:00Z", 25)], reference())
+
+    (answer,) = history.answers
+    assert (answer.points_asked, answer.points_moved, answer.active_after) == (25, 25, 75)
+
+
+def test_within_the_balance_a_single_point_too_much_is_written_off() -> None:
+    facts = [
+        JOINED,
+        run("E1", "2026-02-10T10:00:00Z", 10_000),
+        command("C1", CommandKind.REDEEM, "2026-02-11T10:00:00Z", 19),
+        run("E1", "2026-02-10T10:00:00Z", 9_000, version=2, recorded="2026-02-13T10:00:00Z"),
+    ]
+
+    history = play(facts, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
+
+    assert history.total(LedgerAccount.WRITTEN_OFF) == -1
+    assert (history.balances[-1].active, history.balances[-1].debt) == (0, 0)
+
+
+def test_within_the_balance_the_entry_that_repays_names_the_lot_that_owes() -> None:
+    facts = [
+        JOINED,
+        run("E1", "2026-02-10T10:00:00Z", 10_000),
+        command("C1", CommandKind.REDEEM, "2026-02-11T10:00:00Z", 20),
+        run("E2", "2026-02-12T10:00:00Z", 10_000),
+        run("E1", "2026-02-10T10:00:00Z", 0, version=2, recorded="2026-02-13T10:00:00Z"),
+    ]
+
+    history = play(facts, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
+
+    assert history.ledger[-1].entry_id == "m-1/engagement:E1@2/DEBT_REPAID:engagement:E1/engagement:E2/ACTIVE"
+
+
+def test_within_the_balance_an_older_debt_stays_a_debt() -> None:
+    programme = programme_of(
+        replace(REFERENCE_VERSION, version="owing", welcome_points=0),
+        replace(
+            REFERENCE_VERSION,
+            version="within",
+            effective_from_ms=ms("2026-03-01T00:00:00Z"),
+            clawback=Clawback.WITHIN_BALANCE,
+        ),
+    )
+    facts = [
+        JOINED,
+        run("E1", "2026-02-28T10:00:00Z", 10_000),
+        run("E2", "2026-03-02T10:00:00Z", 10_000),
+        command("C1", CommandKind.REDEEM, "2026-03-03T10:00:00Z", 40),
+        run("E1", "2026-02-28T10:00:00Z", 0, version=2, recorded="2026-03-04T10:00:00Z"),
+        run("E2", "2026-03-02T10:00:00Z", 0, version=2, recorded="2026-03-05T10:00:00Z"),
+    ]
+
+    history = play(facts, programme)
+
+    assert history.total(LedgerAccount.WRITTEN_OFF) == -20
+    assert (history.balances[-1].active, history.balances[-1].debt) == (0, 20)
