@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pipelines.domain.facts import CommandKind, OrderStatus
+from pipelines.domain.facts import CommandKind, Member, OrderStatus
 from pipelines.domain.ledger import (
     Balance,
     CommandRefusal,
@@ -53,6 +53,12 @@ def delivered(at: str, version: int = 1, recorded: str | None = None) -> Any:
         delivered_at_ms=ms(at),
         recorded=recorded,
     )
+
+
+def card(version: int, at: str, into: str | None = None) -> Member:
+    """The second card's fact of that instant."""
+    fact = member("2024-01-01T00:00:00Z", version=version, recorded=at)
+    return fact._replace(event_id=f"m-2@{version}", member_id="m-2", merged_into=into)
 
 
 def told(entry: LedgerEntry) -> tuple[Any, ...]:
@@ -381,3 +387,68 @@ def test_progress_says_what_keeps_the_tier_and_what_lifts_it_and_by_when() -> No
         ms("2027-03-02T00:00:00+01:00"),
         "CHF",
     )
+
+
+def test_a_second_card_gives_its_welcome_back_and_brings_the_rest_along() -> None:
+    second = JOINED._replace(event_id="m-2@1", member_id="m-2")
+    merged = card(2, "2026-03-03T10:00:00Z", "m-1")
+    bought = order("O2", PLACED)._replace(member_id="m-2")
+
+    history = play([JOINED, second, bought, merged], reference(expiry=None))
+
+    moved = [e for e in history.ledger if e.reason is Reason.MERGE]
+    came = [e for e in moved if e.lot_id == "order:O2" and e.from_account is LedgerAccount.TRANSFERRED]
+    (returned,) = [e for e in moved if e.to_account is LedgerAccount.CLAWED_BACK]
+    assert (returned.rule_id, returned.points, returned.derivation) == (
+        "welcome",
+        50,
+        Derivation(
+            "welcome",
+            (("welcome_points", 50),),
+            (),
+            (),
+            50,
+            0,
+            (WhyNot("welcome", "GRANTED_ONCE_ALREADY"),),
+        ),
+    )
+    assert [told(e) for e in came] == [("merge", 100, merged.recorded_at_ms, "merge", (), (100, 100))]
+    assert came[0].entry_id.endswith("/MERGE:PENDING/order:O2/TRANSFERRED")
+
+
+def test_of_two_lots_that_repaid_anothers_debt_only_the_surplus_is_owed_again() -> None:
+    """The second card's O2 and O3 repaid 80 of the first's debt; 79 of its own became owed while they were one."""
+
+    def given(order_id: str, points: int, whose: str) -> Any:
+        at = "2026-01-10T10:00:00Z"
+        made = order(
+            order_id, at, line("A", points * 100), status=OrderStatus.DELIVERED, delivered_at_ms=ms(at)
+        )
+        return made._replace(member_id=whose)
+
+    def of_second(fact: Any) -> Any:
+        return fact._replace(member_id="m-2")
+
+    second = JOINED._replace(event_id="m-2@1", member_id="m-2")
+    merged, parted = card(2, "2026-04-01T10:00:00Z", "m-1"), card(3, "2026-04-03T10:00:00Z")
+    facts = [
+        JOINED,
+        second,
+        given("O1", 100, "m-1"),
+        given("O4", 79, "m-2"),
+        command("C1", CommandKind.REDEEM, "2026-03-01T10:00:00Z", 100),
+        of_second(command("C2", CommandKind.REDEEM, "2026-03-01T10:00:00Z", 79)),
+        refund("R1", "O1", "2026-03-02T10:00:00Z", ("A", 1, 100_00)),
+        given("O2", 50, "m-2")._replace(recorded_at_ms=ms("2026-02-15T10:00:00Z")),
+        given("O3", 30, "m-2")._replace(recorded_at_ms=ms("2026-02-15T10:00:00Z")),
+        merged,
+        of_second(refund("R4", "O4", "2026-04-02T10:00:00Z", ("A", 1, 79_00))),
+        parted,
+    ]
+
+    history = play(facts, STARTER)
+
+    last = {balance.member_id: balance for balance in history.balances}
+    assert [(last[m].active, last[m].debt) for m in ("m-1", "m-2")] == [(0, 100), (1, 0)]
+    (apart,) = [e for e in history.ledger if e.entry_id.split("/")[2] == "MERGE:apart"]
+    assert (apart.points, apart.rule_id, apart.derivation.formula) == (1, "merge", "merge")

@@ -166,3 +166,11 @@ def test_by_years_who_has_bought_nothing_has_not_even_a_point() -> None:
     history = play([JOINED, bought("O1", "2026-03-10T10:00:00Z", 0)], reference(BY_YEARS, tiers=levels))
 
     assert told(history) == []
+
+
+def test_where_nothing_is_next_or_nothing_leaves_no_day_is_told_by_which() -> None:
+    top = play([JOINED, bought("O1", "2026-03-10T10:00:00Z", 1_500)], STARTER).progress[-1]
+    nothing = play([JOINED], reference(BY_YEARS)).progress[-1]
+
+    assert (top.next_tier, top.next_by_ms) == (None, None)
+    assert (nothing.next_tier, nothing.next_by_ms) == ("Pacer", None)
