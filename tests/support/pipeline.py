@@ -97,7 +97,9 @@ class Pipeline:
         chosen = self.settings(replica, **given)
         return run_worker(chosen, programme or reference(), until_caught_up=True).facts
 
-    def start(self, replica: str = "w0", **environment: object) -> subprocess.Popen[bytes]:
+    def start(
+        self, replica: str = "w0", processor: str = "accounts", **environment: object
+    ) -> subprocess.Popen[bytes]:
         """Start a worker as a process of its own, with the reference programme."""
         self.sender.flush()
         told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
@@ -111,7 +113,7 @@ class Pipeline:
             "-m",
             "pipelines.cli.main",
             "run",
-            "accounts",
+            processor,
             "--topic-prefix",
             self.prefix,
         ]
@@ -121,8 +123,8 @@ class Pipeline:
         self.workers.append(worker)
         return worker
 
-    def lag(self) -> int:
-        return sum(current_lag(self.settings()).values())
+    def lag(self, processor: str = "accounts") -> int:
+        return sum(current_lag(self.settings(processor=processor)).values())
 
     def wait_until_caught_up(self) -> None:
         wait_until(lambda: self.lag() == 0, "the workers have caught up")

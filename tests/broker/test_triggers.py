@@ -1,0 +1,74 @@
+"""The triggers' worker on a real broker: it tells what the rules say, once, whatever happens to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+
+from pipelines.failure import Failure
+from pipelines.feeds import simulate
+from pipelines.feeds.arrivals import with_ticks
+from pipelines.programme_file import load_programme
+from schemas import catalogue
+from tests.support.facts import DAY_MS, ms
+from tests.support.pipeline import Pipeline, wait_until
+
+pytestmark = pytest.mark.broker
+REFERENCE = load_programme(Path("reference"))
+
+
+def lived(pipeline: Pipeline) -> None:
+    """Sixty members' year, with the accounts' results of it."""
+    arrivals = simulate.facts(5, 60, 365, ms("2025-01-01T00:00:00Z"))
+    pipeline.send([arrival.fact for arrival in with_ticks(arrivals, 30 * DAY_MS, 60 * DAY_MS)])
+    pipeline.run(REFERENCE)
+
+
+def told(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+    found = [one for topic in catalogue.TOLD for one in pipeline.read(topic)]
+    return sorted((one["trigger_id"], one["recorded_at"], one.get("reason", "SENT")) for one in found)
+
+
+def test_kill_9_in_the_middle_tells_nobody_twice_and_nothing_else(pipeline: Pipeline) -> None:
+    lived(pipeline)
+    total = pipeline.lag("triggers")
+    for share in (0.7, 0.3):
+        worker = pipeline.start("t0", "triggers", poll_timeout_ms=5, partition_buffer_max=50)
+        wait_until(lambda share=share: pipeline.lag("triggers") < total * share, "it is on its way")  # type: ignore[misc]
+        worker.kill()
+        worker.wait()
+    pipeline.run(REFERENCE, "t0", processor="triggers")
+
+    killed = told(pipeline)
+    sent = Counter(trigger_id for trigger_id, _, reason in killed if reason == "SENT")
+    assert len(sent) > 100
+    assert max(sent.values()) == 1
+
+    again = Pipeline(
+        pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
+    )
+    lived(again)
+    again.run(REFERENCE, "t0", processor="triggers")
+    assert told(again) == killed
+
+
+def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> None:
+    lived(pipeline)
+
+    pipeline.run(REFERENCE, "t0", processor="triggers")
+
+    found = [p.name for p in (pipeline.tmp_path / "state/t0").rglob("triggers-v1")]
+    assert found, "the store is no longer called triggers-v1: everybody would be told everything again"
+    changelog = f"changelog__{pipeline.prefix}loyalty-triggers-v1--triggers-v1--default"
+    consumer = Consumer({"bootstrap.servers": pipeline.cluster.bootstrap_servers, "group.id": "x"})
+    assert changelog in consumer.list_topics(timeout=10).topics
+    consumer.close()
+
+
+def test_a_programme_that_tells_nothing_is_refused(pipeline: Pipeline) -> None:
+    with pytest.raises(Failure, match="tells members nothing"):
+        pipeline.run(load_programme(Path("demo")), "t0", processor="triggers")
