@@ -7,10 +7,12 @@ without what RocksDB adds or compresses.
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
+from typing import Any
 
 from pipelines.domain.facts import Tick
+from pipelines.domain.merging import Handover
 from pipelines.domain.programme import DAY_MS
 from pipelines.feeds import simulate
 from pipelines.processors.accounts import Accounts
@@ -27,6 +29,8 @@ KINDS = {
     layout.GROUP: "groups",
     layout.SPENDING: "spendings",
     layout.COMMAND: "commands",
+    layout.PARKED: "parked",
+    layout.OWNER: "owners",
 }
 
 
@@ -34,9 +38,11 @@ def sizes(members: int, years: int) -> dict[str, list[int]]:
     """Bytes by kind of record, one number a member; `all` is their sum."""
     store, accounts = MemoryStore(), Accounts(load_programme(Path("reference")))
     days = 365 * years
-    for arrival in simulate.facts(1, members, days, START_MS):
-        accounts.process(arrival.fact, store)
-    accounts.process(Tick(START_MS + days * DAY_MS), store)
+    waiting: deque[Any] = deque(arrival.fact for arrival in simulate.facts(1, members, days, START_MS))
+    waiting.append(Tick(START_MS + days * DAY_MS))
+    while waiting:
+        answer = accounts.process(waiting.popleft(), store)
+        waiting.extendleft(told for told in answer.results if isinstance(told, Handover))
     by_member: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for (kind, member_id, _), value in store.records.items():
         by_member[member_id][KINDS[kind]] += len(value)
