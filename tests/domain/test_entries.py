@@ -284,6 +284,7 @@ def test_a_run_edited_away_after_it_was_spent_says_who_owes_what() -> None:
         (("debt", 15), ("active", 10)),
         (0, 0),
     )
+    assert repaid.entry_id == "m-1/engagement:E1@2/DEBT_REPAID/engagement:E2/ACTIVE"
     assert [(e.from_account, e.to_account) for e in (taken, owed, repaid)] == [
         (LedgerAccount.ACTIVE, LedgerAccount.CLAWED_BACK),
         (LedgerAccount.DEBT, LedgerAccount.CLAWED_BACK),
@@ -452,3 +453,34 @@ def test_of_two_lots_that_repaid_anothers_debt_only_the_surplus_is_owed_again() 
     assert [(last[m].active, last[m].debt) for m in ("m-1", "m-2")] == [(0, 100), (1, 0)]
     (apart,) = [e for e in history.ledger if e.entry_id.split("/")[2] == "MERGE:apart"]
     assert (apart.points, apart.rule_id, apart.derivation.formula) == (1, "merge", "merge")
+
+
+def test_a_debt_that_own_points_repaid_in_part_goes_along_as_what_is_left_of_it() -> None:
+    def bought(order_id: str, points: int, at: str) -> Any:
+        placed = "2026-01-10T10:00:00Z"
+        made = order(
+            order_id,
+            placed,
+            line("A", points * 100),
+            status=OrderStatus.DELIVERED,
+            delivered_at_ms=ms(placed),
+            recorded=at,
+        )
+        return made._replace(member_id="m-2")
+
+    spent = command("C1", CommandKind.REDEEM, "2026-02-10T10:00:00Z", 100)
+    back = refund("R1", "O1", "2026-02-11T10:00:00Z", ("A", 1, 100_00))
+    facts = [
+        JOINED,
+        JOINED._replace(event_id="m-2@1", member_id="m-2"),
+        bought("O1", 100, "2026-01-10T10:00:00Z"),
+        spent._replace(member_id="m-2"),
+        back._replace(member_id="m-2"),
+        bought("O2", 80, "2026-02-12T10:00:00Z"),
+        card(2, "2026-03-01T10:00:00Z", "m-1"),
+    ]
+
+    history = play(facts, STARTER)
+
+    last = {balance.member_id: balance for balance in history.balances}
+    assert [(last[m].active, last[m].debt) for m in ("m-1", "m-2")] == [(0, 20), (0, 0)]

@@ -62,7 +62,13 @@ def test_an_unpaid_order_has_no_tier_and_no_steps() -> None:
 
 def test_a_refund_at_the_instant_of_the_cancellation_is_part_of_it() -> None:
     cancelled = order(
-        "O1", PLACED, version=2, status=OrderStatus.CANCELLED, cancelled_at_ms=PLACED + 5, paid_at_ms=PLACED
+        "O1",
+        PLACED,
+        line("A", 100_00, quantity=2),
+        version=2,
+        status=OrderStatus.CANCELLED,
+        cancelled_at_ms=PLACED + 5,
+        paid_at_ms=PLACED,
     )
     record = with_return(
         with_order(OrderRecord("O1"), cancelled), refund("R1", "O1", PLACED + 5, ("A", 1, 30_00))

@@ -174,3 +174,21 @@ def test_where_nothing_is_next_or_nothing_leaves_no_day_is_told_by_which() -> No
 
     assert (top.next_tier, top.next_by_ms) == (None, None)
     assert (nothing.next_tier, nothing.next_by_ms) == ("Pacer", None)
+
+
+def test_at_risk_the_tier_is_what_it_was_since_it_was_reached() -> None:
+    facts = [JOINED, bought("O1", "2025-03-10T10:00:00Z", 600), tick("2026-03-11T10:00:00Z")]
+
+    history = play(facts, STARTER)
+
+    assert told(history)[-1][0] is TierChange.AT_RISK
+    assert history.progress[-1].tier_since_ms == ms("2025-03-10T10:00:00Z")
+
+
+def test_with_a_single_tier_a_late_order_counts_as_any_other() -> None:
+    late = order("O1", "2026-03-01T10:00:00Z", recorded="2026-03-12T10:00:00Z")
+    programme = reference(welcome_points=0, tiers=REFERENCE_VERSION.tiers[:1])
+
+    history = play([JOINED, bought("O2", "2026-03-10T10:00:00Z", 100), late], programme)
+
+    assert history.progress[-1].qualifying_points == 200

@@ -51,7 +51,7 @@ def test_a_run_told_at_the_instant_at_which_its_points_cease_has_none() -> None:
     history = play([JOINED, run("E1", "2026-04-01T10:00:00Z", 1_000, recorded=ended)], A_MONTH)
 
     assert history.moved() == [("ACTIVITY", 2), ("EXPIRY", 2)]
-    assert history.ledger[-1].effective_at_ms == ms(ended)
+    assert (history.ledger[-1].effective_at_ms, history.ledger[-1].caused_by) == (ms(ended), ("e-E1@1",))
 
 
 def test_what_a_return_holds_does_not_cease_while_it_is_held() -> None:
