@@ -10,9 +10,9 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -24,11 +24,14 @@ from pipelines.runtime.topic_admin import connect, make_plan
 from pipelines.topics import prefixed
 from schemas import catalogue
 
+Answered = TypeVar("Answered")
 TIMEOUT_S: Final = 15.0
 _PASSING: Final = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._WAIT_COORD,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
@@ -172,21 +175,26 @@ def _check_gap(consumer: Consumer, topic: str, partition: int, offset: int) -> N
         raise Failure(what, RESET)
 
 
-def _committed(consumer: Consumer, inputs: list[TopicPartition]) -> list[TopicPartition]:
-    """The group's offsets; a coordinator that is still loading or moving is asked again, for a while."""
+def _patiently(ask: Callable[[], Answered]) -> Answered:
+    """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:
-            found: list[TopicPartition] = consumer.committed(inputs, timeout=TIMEOUT_S)
-            return found
+            return ask()
         except KafkaException as error:
             if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
 
+def _committed(consumer: Consumer, inputs: list[TopicPartition]) -> list[TopicPartition]:
+    found: list[TopicPartition] = _patiently(lambda: consumer.committed(inputs, timeout=TIMEOUT_S))
+    return found
+
+
 def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_S)
+    place = TopicPartition(topic, partition)
+    low, high = _patiently(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
     return int(low), int(high)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -105,12 +106,22 @@ def apply(admin: AdminClient, plan: Plan) -> None:
         raise Failure(what, "give --partitions as they are; changing them means a new pipeline and a replay")
     new = [NewTopic(t.name, plan.partitions, plan.replication, config=dict(t.config)) for t in plan.create]
     if new:
-        for future in admin.create_topics(new, request_timeout=TIMEOUT_S).values():
-            future.result()
+        for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S).items():
+            _made(name, future)
     if plan.alter:
         _alter(admin, plan.alter)
     if not plan.empty:
         _wait_until_told(admin, plan)
+
+
+def _made(name: str, future: Future[None]) -> None:
+    try:
+        future.result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        what = f"{name} was made in this moment by somebody else"
+        raise Failure(what, "run `loyalty topics plan` to see how, then `apply` again") from error
 
 
 def _wait_until_told(admin: AdminClient, plan: Plan) -> None:

@@ -75,17 +75,32 @@ def test_missing_topics_are_named(pipeline: Pipeline, admin: AdminClient) -> Non
         guards.check_topics(admin, chosen)
 
 
+def test_topics_that_somebody_makes_in_this_moment_are_not_taken_for_ours(
+    pipeline: Pipeline, admin: AdminClient
+) -> None:
+    prefix = pipeline.prefix + "race-"
+    plan = make_plan(admin, 2, prefix=prefix)
+    admin.create_topics([NewTopic(prefix + catalogue.ORDERS, 3)])[prefix + catalogue.ORDERS].result(
+        timeout=15
+    )
+
+    with pytest.raises(Failure, match="by somebody else"):
+        apply(admin, plan)
+
+
 def test_inputs_that_are_not_co_partitioned_are_refused(pipeline: Pipeline, admin: AdminClient) -> None:
     prefix = pipeline.prefix + "odd-"
     admin.create_topics([NewTopic(prefix + catalogue.ORDERS, 3)])[prefix + catalogue.ORDERS].result(
         timeout=15
     )
+    wait_until(lambda: prefix + catalogue.ORDERS in admin.list_topics(timeout=15).topics, "it is shown")
     with pytest.raises(Failure, match="has 3"):
         ensure_topics(pipeline.cluster.bootstrap_servers, 2, prefix)
     admin.create_topics([NewTopic(prefix + catalogue.RETURNS, 2)])[prefix + catalogue.RETURNS].result(
         timeout=15
     )
 
+    wait_until(lambda: prefix + catalogue.RETURNS in admin.list_topics(timeout=15).topics, "it is shown")
     with pytest.raises(Failure, match="not co-partitioned"):
         guards.check_topics(admin, pipeline.settings().model_copy(update={"topic_prefix": prefix}))
 
