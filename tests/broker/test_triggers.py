@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer
 
+from pipelines.domain.facts import Member
 from pipelines.failure import Failure
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
@@ -22,9 +22,13 @@ REFERENCE = load_programme(Path("reference"))
 
 
 def lived(pipeline: Pipeline) -> None:
-    """Sixty members' year, with the accounts' results of it."""
+    """Sixty members' year, with the accounts' results of it.
+
+    Without merges: when one account's records reach another's is the brokers' affair, and no two runs agree on it.
+    """
     arrivals = simulate.facts(5, 60, 365, ms("2025-01-01T00:00:00Z"))
-    pipeline.send([arrival.fact for arrival in with_ticks(arrivals, 30 * DAY_MS, 60 * DAY_MS)])
+    facts = [arrival.fact for arrival in with_ticks(arrivals, 30 * DAY_MS, 60 * DAY_MS)]
+    pipeline.send([fact for fact in facts if not (isinstance(fact, Member) and fact.merged_into)])
     pipeline.run(REFERENCE)
 
 
@@ -64,9 +68,7 @@ def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> Non
     found = [p.name for p in (pipeline.tmp_path / "state/t0").rglob("triggers-v1")]
     assert found, "the store is no longer called triggers-v1: everybody would be told everything again"
     changelog = f"changelog__{pipeline.prefix}loyalty-triggers-v1--triggers-v1--default"
-    consumer = Consumer({"bootstrap.servers": pipeline.cluster.bootstrap_servers, "group.id": "x"})
-    assert changelog in consumer.list_topics(timeout=10).topics
-    consumer.close()
+    assert changelog in pipeline.topics()
 
 
 def test_a_programme_that_tells_nothing_is_refused(pipeline: Pipeline) -> None:
