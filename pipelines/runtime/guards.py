@@ -199,7 +199,7 @@ def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, in
 
 
 def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str, int]:
-    """How many input records are not committed yet, by topic; at least one where a transaction is open still."""
+    """How many offsets of the input are not committed yet, by topic; none where only transactions' ends stand there."""
     inputs = [
         TopicPartition(prefixed(settings.topic_prefix, topic), partition)
         for topic in settings.pipeline.reads
@@ -211,14 +211,17 @@ def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str,
         low, high = _watermarks(consumer, tp.topic, tp.partition)
         done = low if tp.offset == OFFSET_INVALID else tp.offset
         ahead = max(0, high - done)
-        if ahead and tp.topic in transactional:
-            ahead = _records_between(settings, tp, done, high)
+        if ahead and tp.topic in transactional and not _holds_a_record(settings, tp, done, high):
+            ahead = 0
         left[tp.topic] = left.get(tp.topic, 0) + ahead
     return left
 
 
-def _records_between(settings: Settings, tp: TopicPartition, first: int, high: int) -> int:
-    """How many records stand there for whoever reads committed: a transaction's end has an offset, and is none."""
+def _holds_a_record(settings: Settings, tp: TopicPartition, first: int, high: int) -> bool:
+    """Whether anything stands there for whoever reads committed, or is in an open transaction.
+
+    A transaction's end has an offset, and is no record. One record is enough to know: what else waits is not read.
+    """
     reader = Consumer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
@@ -230,16 +233,12 @@ def _records_between(settings: Settings, tp: TopicPartition, first: int, high: i
     )
     try:
         if _watermarks(reader, tp.topic, tp.partition)[1] < high:
-            return 1
+            return True
         reader.assign([TopicPartition(tp.topic, tp.partition, first)])
-        found, deadline = 0, time.monotonic() + TIMEOUT_S
+        deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline:
-            record = reader.poll(1.0)
-            if record is None:
-                continue
-            if record.error() is not None:
-                return found
-            found += 1
-        return max(1, found)
+            if (record := reader.poll(1.0)) is not None:
+                return record.error() is None
+        return True
     finally:
         reader.close()
