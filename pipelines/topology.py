@@ -49,19 +49,34 @@ Produce = Callable[[str, bytes | None, bytes | None, int], None]
 """(topic, key, value or None for a removal, timestamp in ms) -> into the open transaction."""
 
 
-class AccountsJoin:
+class _Join:
+    """What every join does with its answers: encode, and produce into the open transaction."""
+
+    def __init__(self, codec: Codec, settings: Settings, produce: Produce, profile: Profile) -> None:
+        self._codec = codec
+        self._prefix = settings.topic_prefix
+        self._produce = produce
+        self._profile = profile
+
+    def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
+        started = perf_counter_ns()
+        value = self._codec.encode(record)
+        encoded = perf_counter_ns()
+        self._produce(prefixed(self._prefix, topic_of(record)), key, value, timestamp_ms)
+        self._profile.encode += encoded - started
+        self._profile.produce += perf_counter_ns() - encoded
+
+
+class AccountsJoin(_Join):
     """One input record to its answers: decode, check, process, encode, produce. Anything it cannot know, rises."""
 
     def __init__(
         self, accounts: Accounts, codec: Codec, settings: Settings, produce: Produce, profile: Profile
     ) -> None:
+        super().__init__(codec, settings, produce, profile)
         self._accounts = accounts
-        self._codec = codec
-        self._prefix = settings.topic_prefix
         self._dead_letters_max = settings.dead_letters_in_a_row_max
         self._dead_in_a_row = 0
-        self._produce = produce
-        self._profile = profile
 
     def __call__(self, source: Source, store: RocksStore) -> None:
         """Process one record; a dead letter instead of an answer when it can never be applied."""
@@ -126,27 +141,16 @@ class AccountsJoin:
                 "see runbooks/LoyaltyDeadLettersInARow.md: a producer or this build is wrong",
             )
 
-    def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
-        started = perf_counter_ns()
-        value = self._codec.encode(record)
-        encoded = perf_counter_ns()
-        self._produce(prefixed(self._prefix, topic_of(record)), key, value, timestamp_ms)
-        self._profile.encode += encoded - started
-        self._profile.produce += perf_counter_ns() - encoded
 
-
-class TriggersJoin:
+class TriggersJoin(_Join):
     """One input record to what members are told of it. What is no fact the accounts have set aside; here it is passed
     over. What cannot be read of the accounts' own results, rises."""
 
     def __init__(
         self, triggers: Triggers, codec: Codec, settings: Settings, produce: Produce, profile: Profile
     ) -> None:
+        super().__init__(codec, settings, produce, profile)
         self._triggers = triggers
-        self._codec = codec
-        self._prefix = settings.topic_prefix
-        self._produce = produce
-        self._profile = profile
 
     def __call__(self, source: Source, store: RocksStore) -> None:
         """Process one record."""
@@ -161,12 +165,7 @@ class TriggersJoin:
         for one in told:
             reason = one.reason.value if isinstance(one, SuppressedTrigger) else "SENT"
             metrics.TRIGGERS.labels(one.kind.value, reason).inc()
-            self._produce(
-                prefixed(self._prefix, topic_of(one)),
-                one.member_id.encode(),
-                self._codec.encode(one),
-                one.recorded_at_ms,
-            )
+            self._send(one, one.member_id.encode(), one.recorded_at_ms)
         metrics.NOW.labels(source.partition).set(source.timestamp_ms / 1000)
 
     def _seen(self, topic: str, source: Source) -> Seen | Tick | None:

@@ -26,9 +26,10 @@ SUPPRESSED_TRIGGERS: Final = "loyalty.suppressed-triggers.v1"
 
 FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
 INPUTS: Final = (*FACTS, CLOCK, HANDOVERS)
-"""Of the accounts; the triggers read what they say of members, and some of what they read."""
 OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, COMMAND_RESULTS, DEAD_LETTERS)
+"""Of the accounts."""
 WATCHED: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, LEDGER, TIERS, TIER_PROGRESS, CLOCK)
+"""What the triggers read: what the accounts say of members, and some of what they read."""
 TOLD: Final = (TRIGGERS, SUPPRESSED_TRIGGERS)
 TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD)
 

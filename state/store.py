@@ -40,3 +40,13 @@ class Store(Protocol):
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
         """The first `limit` (instant, member) scheduled at or before `until_ms`, earliest first, then by member."""
         ...
+
+
+def reschedule(store: Store, member_id: str, before_ms: int | None, due_ms: int | None) -> None:
+    """Move a member's timer; there may be none, before or from now on."""
+    if due_ms == before_ms:
+        return
+    if before_ms is not None:
+        store.unschedule(before_ms, member_id)
+    if due_ms is not None:
+        store.schedule(due_ms, member_id)

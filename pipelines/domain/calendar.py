@@ -15,6 +15,11 @@ def local_day(at_ms: int, zone: str) -> int:
     return datetime.fromtimestamp(at_ms / 1000, _zone(zone)).toordinal()
 
 
+def local_week(at_ms: int, zone: str) -> int:
+    """The week of an instant in a zone, Monday to Sunday: seven times it, and one, is its Monday's ordinal."""
+    return (local_day(at_ms, zone) - 1) // 7
+
+
 @lru_cache(maxsize=4096)
 def months_later(day: int, months: int) -> int:
     """The same day (proleptic ordinal) so many months on; a day that its month lacks is the month's last."""

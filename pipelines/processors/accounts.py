@@ -56,7 +56,7 @@ from pipelines.domain.timing import activate, expire
 from pipelines.domain.waterfall import repay
 from pipelines.processors import merging
 from state import layout
-from state.store import Store
+from state.store import Store, reschedule
 
 Result = LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult | Handover
 
@@ -512,12 +512,7 @@ class Visit:
     def leave(self, outcome: Outcome) -> Answer:
         """Write the account and its next timer; tell what has changed."""
         account = self.account
-        due = account.next_due_ms(self.programme)
-        if due != self._scheduled:
-            if self._scheduled is not None:
-                self.store.unschedule(self._scheduled, account.member_id)
-            if due is not None:
-                self.store.schedule(due, account.member_id)
+        reschedule(self.store, account.member_id, self._scheduled, account.next_due_ms(self.programme))
         for lot_id in sorted(self.book.changed):
             lot = self.book.lots[lot_id]
             if not lot.empty:

@@ -12,7 +12,6 @@ from pipelines.domain.account import Account, Cause, Membership, membership
 from pipelines.domain.accrual import settle_welcome, tier_changes
 from pipelines.domain.facts import Fact, Member, PointsCommand
 from pipelines.domain.ledger import NoProgress, Outcome, Reason, Refused
-from pipelines.domain.lots import Lot
 from pipelines.domain.merging import (
     Handover,
     HandoverKind,
@@ -40,7 +39,8 @@ def merge(visit: Visit, into: str, cause: Cause, source: bytes) -> None:
     account = visit.account
     mine = account.member_id
     stub = Account(mine, account.now_ms, membership=account.membership, others=account.others)
-    records = _give(visit, {mine, *account.others}, into, stub, cause)
+    leaving = {mine, *account.others}
+    records = _give(visit, leaving, _lots_of(visit, leaving), into, stub, cause)
     account.others = {}
     account.merged_into = into
     visit.farewell = NoProgress(mine, cause.recorded_at_ms)
@@ -156,13 +156,11 @@ def _release(visit: Visit, handover: Handover) -> Outcome:
     before = list(account.standing.spans)
     others = {member_id: account.others[member_id] for member_id in leaving - {home}}
     stub = Account(home, account.now_ms, membership=account.others[home], others=others)
-    going: list[Lot] = []
-    staying: list[Lot] = []
-    for lot in visit.book.all():
-        (going if visit.owner_of_lot(lot.lot_id) in leaving else staying).append(lot)
-    owe_apart(going, visit.journal, cause)
+    gone = _lots_of(visit, leaving)
+    staying = [lot for lot in visit.book.all() if lot.lot_id not in gone]
+    owe_apart([lot for lot in visit.book.all() if lot.lot_id in gone], visit.journal, cause)
     owe_apart(staying, visit.journal, cause)
-    records = _give(visit, leaving, home, stub, cause)
+    records = _give(visit, leaving, gone, home, stub, cause)
     for member_id in sorted(leaving):
         del account.others[member_id]
     visit.send(
@@ -183,6 +181,10 @@ def _with_those_merged_into(home: str, others: dict[str, Membership]) -> set[str
     while more := {m for m, told in others.items() if told.merged_into in leaving} - leaving:
         leaving |= more
     return leaving
+
+
+def _lots_of(visit: Visit, members: Set[str]) -> set[str]:
+    return {lot.lot_id for lot in visit.book.all() if visit.owner_of_lot(lot.lot_id) in members}
 
 
 def _cause_of(handover: Handover) -> Cause:
@@ -216,12 +218,12 @@ class _Parcel:
 
 
 def _give(
-    visit: Visit, leaving: Set[str], to: str, stub: Account, cause: Cause
+    visit: Visit, leaving: Set[str], gone: Set[str], to: str, stub: Account, cause: Cause
 ) -> tuple[tuple[bytes, str, bytes], ...]:
-    """Take everything of these members out of the account: the records to send."""
+    """Take everything of these members, and the lots that are theirs, out of the account: the records to send."""
     parcel = _Parcel(visit, leaving, to)
-    going = [lot for lot in visit.book.all() if visit.owner_of_lot(lot.lot_id) in leaving]
-    _give_spendings(parcel, {lot.lot_id for lot in going}, stub)
+    going = [lot for lot in visit.book.all() if lot.lot_id in gone]
+    _give_spendings(parcel, gone, stub)
     for command_id, value in parcel.stored(layout.COMMAND):
         if layout.answered_of(value).result.member_id in leaving:
             parcel.take(layout.COMMAND, command_id, value)

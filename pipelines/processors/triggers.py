@@ -6,7 +6,6 @@ input was recorded, each thing at its own; take the input in; see what is true n
 
 from __future__ import annotations
 
-from pipelines.domain.account import FAR_PAST_MS
 from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
 from pipelines.domain.ledger import LedgerEntry, NoProgress, TierChanged, TierProgress
 from pipelines.domain.programme import DAY_MS, HOUR_MS, Programme
@@ -15,7 +14,7 @@ from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import NOTHING_YET, Watch
 from pipelines.processors.accounts import DUE_MAX
 from state import layout
-from state.store import Store
+from state.store import Store, reschedule
 
 Watched = Member | Order | Return | Engagement
 Seen = Watched | LedgerEntry | TierChanged | TierProgress | NoProgress
@@ -45,31 +44,22 @@ class Triggers:
         return self._visit(seen.member_id, seen.recorded_at_ms, seen, store)
 
     def _visit(self, member_id: str, until_ms: int, seen: Seen | None, store: Store) -> list[Told]:
+        """First what time alone does until then, each thing at its own instant; then the input."""
         value = store.get(layout.WATCH, member_id)
         watch = Watch(member_id) if value is None else layout.watch_of(value)
-        scheduled = next_instant_ms(watch, self.rules)
-        told = self._advance(watch, until_ms)
+        due = scheduled = next_instant_ms(watch, self.rules)
+        told: list[Told] = []
+        while due is not None and due <= until_ms:
+            watch.now_ms = max(watch.now_ms, due)
+            told += announce(watch, self.rules)
+            due = next_instant_ms(watch, self.rules)
+        watch.now_ms = max(watch.now_ms, until_ms)
         if seen is not None:
             self._take_in(watch, seen, store)
         told += announce(watch, self.rules)
         watch.forget(self._return_days, self._news_ms)
-        due = next_instant_ms(watch, self.rules)
-        if due != scheduled:
-            if scheduled is not None:
-                store.unschedule(scheduled, member_id)
-            if due is not None:
-                store.schedule(due, member_id)
+        reschedule(store, member_id, scheduled, next_instant_ms(watch, self.rules))
         store.put(layout.WATCH, member_id, "", layout.watch_bytes(watch))
-        return told
-
-    def _advance(self, watch: Watch, until_ms: int) -> list[Told]:
-        """What time alone does until then, each thing at its own instant."""
-        told: list[Told] = []
-        if watch.now_ms != FAR_PAST_MS:
-            while (due := next_instant_ms(watch, self.rules)) is not None and due <= until_ms:
-                watch.now_ms = max(watch.now_ms, due)
-                told += announce(watch, self.rules)
-        watch.now_ms = max(watch.now_ms, until_ms)
         return told
 
     def _take_in(self, watch: Watch, seen: Seen, store: Store) -> None:

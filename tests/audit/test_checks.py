@@ -47,13 +47,18 @@ FACTS: list[Fact | Tick] = [
 ]
 
 
-@pytest.fixture
-def books() -> Iterator[Books]:
+def entered(facts: list[Fact | Tick]) -> Iterator[Books]:
+    """The books of facts, and of what the rules make of them."""
     with Books() as opened:
         enter_programme(opened)
-        enter_facts(opened, FACTS)
-        enter_history(opened, play(FACTS, reference()))
+        enter_facts(opened, facts)
+        enter_history(opened, play(facts, reference()))
         yield opened
+
+
+@pytest.fixture
+def books() -> Iterator[Books]:
+    yield from entered(FACTS)
 
 
 def red(books: Books) -> dict[str, Finding]:
@@ -267,11 +272,7 @@ MERGING: list[Fact | Tick] = [
 
 @pytest.fixture
 def merged() -> Iterator[Books]:
-    with Books() as opened:
-        enter_programme(opened)
-        enter_facts(opened, MERGING)
-        enter_history(opened, play(MERGING, reference()))
-        yield opened
+    yield from entered(MERGING)
 
 
 def test_a_merge_is_sound(merged: Books) -> None:

@@ -143,16 +143,17 @@ def test_a_return_that_changes_nothing_but_a_hold_repays_nothing_it_should_not()
     assert history.balances[-1].lifetime == 0
 
 
-def test_within_the_balance_nothing_is_written_off_while_there_is_enough() -> None:
-    facts = [
-        JOINED,
-        run("E1", "2026-02-10T10:00:00Z", 10_000),
-        command("C1", CommandKind.REDEEM, "2026-02-11T10:00:00Z", 20),
-        run("E2", "2026-02-12T10:00:00Z", 10_000),
-        run("E1", "2026-02-10T10:00:00Z", 0, version=2, recorded="2026-02-13T10:00:00Z"),
-    ]
+A_RUN_SPENT_AND_UNDONE = [
+    JOINED,
+    run("E1", "2026-02-10T10:00:00Z", 10_000),
+    command("C1", CommandKind.REDEEM, "2026-02-11T10:00:00Z", 20),
+    run("E2", "2026-02-12T10:00:00Z", 10_000),
+    run("E1", "2026-02-10T10:00:00Z", 0, version=2, recorded="2026-02-13T10:00:00Z"),
+]
 
-    history = play(facts, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
+
+def test_within_the_balance_nothing_is_written_off_while_there_is_enough() -> None:
+    history = play(A_RUN_SPENT_AND_UNDONE, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
 
     assert history.total(LedgerAccount.WRITTEN_OFF) == 0
     assert (history.balances[-1].active, history.balances[-1].debt) == (0, 0)
@@ -201,15 +202,7 @@ def test_within_the_balance_a_single_point_too_much_is_written_off() -> None:
 
 
 def test_within_the_balance_the_entry_that_repays_names_the_lot_that_owes() -> None:
-    facts = [
-        JOINED,
-        run("E1", "2026-02-10T10:00:00Z", 10_000),
-        command("C1", CommandKind.REDEEM, "2026-02-11T10:00:00Z", 20),
-        run("E2", "2026-02-12T10:00:00Z", 10_000),
-        run("E1", "2026-02-10T10:00:00Z", 0, version=2, recorded="2026-02-13T10:00:00Z"),
-    ]
-
-    history = play(facts, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
+    history = play(A_RUN_SPENT_AND_UNDONE, reference(welcome_points=0, clawback=Clawback.WITHIN_BALANCE))
 
     assert history.ledger[-1].entry_id == "m-1/engagement:E1@2/DEBT_REPAID:engagement:E1/engagement:E2/ACTIVE"
 

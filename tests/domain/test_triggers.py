@@ -55,7 +55,7 @@ def said(told: list[Told]) -> list[str]:
     ("kind", "example"),
     [
         pytest.param(kind, example, id=f"{kind.KIND}: {example.name}")
-        for kind in KINDS
+        for kind in KINDS.values()
         for example in kind.EXAMPLES
     ],
 )
@@ -63,14 +63,14 @@ def test_every_example_of_a_kind_holds(kind: Kind, example: Example) -> None:
     assert tuple(c.subject for c in kind.conditions(example.watch, RULES, ms(example.at))) == example.subjects
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.KIND)
 def test_every_kind_shows_when_it_is_told_and_when_not(kind: Kind) -> None:
     assert any(example.subjects for example in kind.EXAMPLES)
     assert any(not example.subjects for example in kind.EXAMPLES)
 
 
 def test_every_kind_of_the_programme_has_its_file() -> None:
-    assert {kind.KIND for kind in KINDS} == set(TriggerKind)
+    assert set(KINDS) == set(TriggerKind)
     assert set(RULES.kinds) == set(TriggerKind)
 
 
@@ -78,7 +78,7 @@ def test_every_kind_of_the_programme_has_its_file() -> None:
     ("kind", "example"),
     [
         pytest.param(kind, example, id=f"{kind.KIND}: {example.name}")
-        for kind in KINDS
+        for kind in KINDS.values()
         for example in kind.EXAMPLES
     ],
 )

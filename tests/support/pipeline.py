@@ -19,7 +19,7 @@ from pipelines.local.endpoints import Endpoints
 from pipelines.runtime.producers import Sender
 from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import send_tick
-from pipelines.runtime.topic_admin import ensure_topics
+from pipelines.runtime.topic_admin import connect, ensure_topics
 from pipelines.topics import prefixed
 from pipelines.worker import current_lag, run_worker
 from schemas import catalogue
@@ -139,6 +139,10 @@ class Pipeline:
         """All committed records of a topic, decoded without the codec."""
         decoder = Decoder(RegistrySchemas(self.cluster.schema_registry_url))
         return [decoder.decode(record.value) for record in self.records(topic)]
+
+    def topics(self) -> set[str]:
+        """Every topic on the cluster."""
+        return set(connect(self.cluster.bootstrap_servers).list_topics(timeout=10).topics)
 
     def digest(self) -> tuple[int, str]:
         return ledger_digest(Topics(self.cluster.bootstrap_servers), self.topic(catalogue.LEDGER))

@@ -90,12 +90,10 @@ def announce(watch: Watch, rules: TriggerRules) -> list[Told]:
 
 def _true(watch: Watch, rules: TriggerRules) -> Iterator[tuple[TriggerKind, Condition]]:
     """All that is true, in the order of the programme's kinds: the first ones pass a cap first."""
-    member = watch.membership
-    if member is None or member.merged_into is not None or member.erased_at_ms is not None:
+    if not watch.listens:
         return
-    known = {kind.KIND: kind for kind in KINDS}
     for name in rules.kinds:
-        for condition in known[name].conditions(watch, rules, watch.now_ms):
+        for condition in KINDS[name].conditions(watch, rules, watch.now_ms):
             if condition.until_ms is None or watch.now_ms < condition.until_ms:
                 yield name, condition
 
@@ -103,11 +101,9 @@ def _true(watch: Watch, rules: TriggerRules) -> Iterator[tuple[TriggerKind, Cond
 def next_instant_ms(watch: Watch, rules: TriggerRules) -> int | None:
     """The next instant after the watch's now at which time alone may have something told."""
     held = [c.held_until_ms for c in watch.crossings.values() if c.held_until_ms is not None]
-    member = watch.membership
-    if member is None or member.merged_into is not None or member.erased_at_ms is not None:
+    if not watch.listens:
         return min(held, default=None)
-    known = {kind.KIND: kind for kind in KINDS}
-    found = [at for name in rules.kinds for at in known[name].instants(watch, rules) if at > watch.now_ms]
+    found = [at for name in rules.kinds for at in KINDS[name].instants(watch, rules) if at > watch.now_ms]
     return min((*found, *held), default=None)
 
 

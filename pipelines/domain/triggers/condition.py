@@ -11,6 +11,11 @@ from pipelines.domain.triggers.watch import Watch
 Figures = tuple[tuple[str, int | str], ...]
 
 
+def money(name: str, minor: int | None, currency: str | None) -> Figures:
+    """An amount and its currency; nothing for a market without money of its own."""
+    return () if minor is None or currency is None else ((name, minor), ("currency", currency))
+
+
 class Condition(NamedTuple):
     """`subject` tells two conditions of one kind apart; `facts` made it true; after `until_ms` it is not any more."""
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from pipelines.domain.calendar import local_day
-from pipelines.domain.triggers.rules import Cap, Experiment, KindRules, Quiet, TriggerKind, TriggerRules
+from pipelines.domain.triggers.rules import Experiment, KindRules, Quiet, TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
 
 BUCKETS = 10_000
@@ -60,23 +60,15 @@ def variant(experiment: Experiment | None, member_id: str) -> str | None:
     return experiment.variants[bisect_right(reached, share)].name
 
 
-def capped(watch: Watch, rules: TriggerRules, kind: TriggerKind, at_ms: int) -> Cap | None:
-    """The cap that one more would break, if there is one."""
-    today = local_day(at_ms, watch.zone)
-    channel = rules.kinds[kind].channel
-    for cap in rules.caps:
-        if cap.kind not in (None, kind) or cap.channel not in (None, channel):
-            continue
-        counted = [
-            sent
-            for sent in watch.sent
-            if today - cap.days < sent.day
-            and cap.kind in (None, sent.kind)
-            and cap.channel in (None, sent.channel)
-        ]
-        if len(counted) >= cap.most:
-            return cap
-    return None
+def capped(watch: Watch, rules: TriggerRules, kind: TriggerKind, at_ms: int) -> bool:
+    """Whether one more would break a cap."""
+    today, channel = local_day(at_ms, watch.zone), rules.kinds[kind].channel
+    return any(
+        sum(today - cap.days < sent.day and cap.covers(sent.kind, sent.channel) for sent in watch.sent)
+        >= cap.most
+        for cap in rules.caps
+        if cap.covers(kind, channel)
+    )
 
 
 def quiet_until_ms(quiet: Quiet | None, at_ms: int, zone: str) -> int | None:
@@ -112,6 +104,6 @@ def refusal(
         return Suppression.HOLDOUT
     if not true:
         return Suppression.NO_LONGER_TRUE
-    if capped(watch, rules, kind, at_ms) is not None:
+    if capped(watch, rules, kind, at_ms):
         return Suppression.FREQUENCY_CAP
     return None

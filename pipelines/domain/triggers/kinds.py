@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pipelines.domain.triggers import (
@@ -17,8 +18,9 @@ from pipelines.domain.triggers import (
     win_back_due,
 )
 from pipelines.domain.triggers.condition import Kind
+from pipelines.domain.triggers.rules import TriggerKind
 
-KINDS: Final[tuple[Kind, ...]] = (
+_ALL: Final[tuple[Kind, ...]] = (
     tier_reached,
     next_tier_near,
     tier_lapsing,
@@ -30,3 +32,4 @@ KINDS: Final[tuple[Kind, ...]] = (
     streak_reached,
     shoe_worn,
 )
+KINDS: Final[Mapping[TriggerKind, Kind]] = {kind.KIND: kind for kind in _ALL}

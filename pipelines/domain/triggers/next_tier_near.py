@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.domain.ledger import TierProgress
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures, money
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
 
@@ -18,14 +18,13 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
     if told is None or told.next_tier is None or told.to_next_points is None:
         return
     if told.qualifying_points and 0 < told.to_next_points <= rules.near_points:
-        figures: list[tuple[str, int | str]] = [
+        figures: Figures = (
             ("tier", told.tier),
             ("next_tier", told.next_tier),
             ("to_next_points", told.to_next_points),
-        ]
-        if told.to_next_minor is not None and told.currency is not None:
-            figures += [("to_next_minor", told.to_next_minor), ("currency", told.currency)]
-        yield Condition(told.next_tier, (), tuple(figures), told.next_by_ms)
+            *money("to_next_minor", told.to_next_minor, told.currency),
+        )
+        yield Condition(told.next_tier, (), figures, told.next_by_ms)
 
 
 def instants(watch: Watch, rules: TriggerRules) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.domain.programme import DAY_MS
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLot
 
@@ -18,7 +18,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
         points = sum(lots.values())
         near = ends_ms - rules.expiring_days * DAY_MS <= at_ms < ends_ms
         if near and points >= rules.expiring_points_min:
-            figures: tuple[tuple[str, int | str], ...] = (
+            figures: Figures = (
                 ("points", points),
                 ("expires_at_ms", ends_ms),
                 ("lots", ",".join(sorted(lots))),

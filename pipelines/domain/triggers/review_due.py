@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.domain.programme import DAY_MS, HOUR_MS
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLine, WatchedOrder, WatchedReturn
 
@@ -20,7 +20,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
             continue
         products = sorted({line.sku for line in watch.kept(order_id)} - watch.reviewed.keys())
         if products:
-            figures: tuple[tuple[str, int | str], ...] = (
+            figures: Figures = (
                 ("order_id", order_id),
                 ("products", ",".join(products)),
             )

@@ -58,6 +58,10 @@ class Cap:
     kind: TriggerKind | None = None
     channel: str | None = None
 
+    def covers(self, kind: TriggerKind, channel: str) -> bool:
+        """Whether such a trigger counts against it."""
+        return self.kind in (None, kind) and self.channel in (None, channel)
+
 
 @dataclass(frozen=True, slots=True)
 class Quiet:

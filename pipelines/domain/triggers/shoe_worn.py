@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLine, WatchedOrder, WatchedReturn
 
@@ -18,7 +18,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
             name, lasts_m = f"{order_id}:{line.line_id}", rules.shoe_m.get(line.category)
             worn_m = watch.worn_m.get(name, 0)
             if lasts_m is not None and worn_m >= lasts_m * line.quantity:
-                figures: tuple[tuple[str, int | str], ...] = (
+                figures: Figures = (
                     ("order_id", order_id),
                     ("line_id", line.line_id),
                     ("sku", line.sku),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.domain.calendar import day_starts_ms, local_day
+from pipelines.domain.calendar import day_starts_ms, local_week
 from pipelines.domain.triggers.condition import Condition, Example
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
@@ -14,7 +14,7 @@ KIND = TriggerKind.STREAK_REACHED
 
 def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condition]:
     """True while the streak holds; it is broken when a whole week, Monday to Sunday, has no run."""
-    week = _week(at_ms, watch.zone)
+    week = local_week(at_ms, watch.zone)
     last = week if week in watch.weeks else week - 1
     length = 0
     while last - length in watch.weeks:
@@ -24,10 +24,6 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
             yield Condition(str(milestone), (), (("weeks", milestone),))
 
 
-def _week(at_ms: int, zone: str) -> int:
-    return (local_day(at_ms, zone) - 1) // 7
-
-
 def instants(watch: Watch, rules: TriggerRules) -> tuple[int, ...]:
     """The Monday after a week that has no run, when the week before that had one."""
     if not watch.weeks:
@@ -35,7 +31,7 @@ def instants(watch: Watch, rules: TriggerRules) -> tuple[int, ...]:
     return (day_starts_ms((max(watch.weeks) + 2) * 7 + 1, watch.zone),)
 
 
-_MONDAY = _week(1_772_409_600_000, "UTC")  # the week of Monday, 2 March 2026
+_MONDAY = local_week(1_772_409_600_000, "UTC")  # the week of Monday, 2 March 2026
 _FOUR = {_MONDAY - n: 1 for n in range(4)}
 EXAMPLES = (
     Example("four weeks", Watch("m", weeks=_FOUR), "2026-03-02T08:00Z", ("4",)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.domain.ledger import TierProgress
 from pipelines.domain.programme import DAY_MS
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures, money
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
 
@@ -19,14 +19,13 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
     if told is None or told.keep_by_ms is None or not told.to_keep_points:
         return
     if told.keep_by_ms - rules.lapsing_days * DAY_MS <= at_ms < told.keep_by_ms:
-        figures: list[tuple[str, int | str]] = [
+        figures: Figures = (
             ("tier", told.tier),
             ("to_keep_points", told.to_keep_points),
             ("keep_by_ms", told.keep_by_ms),
-        ]
-        if told.to_keep_minor is not None and told.currency is not None:
-            figures += [("to_keep_minor", told.to_keep_minor), ("currency", told.currency)]
-        yield Condition(told.tier, (), tuple(figures), told.keep_by_ms)
+            *money("to_keep_minor", told.to_keep_minor, told.currency),
+        )
+        yield Condition(told.tier, (), figures, told.keep_by_ms)
 
 
 def instants(watch: Watch, rules: TriggerRules) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from pipelines.domain.account import FAR_PAST_MS, Membership, membership
-from pipelines.domain.calendar import expires_ms, local_day
+from pipelines.domain.calendar import expires_ms, local_week
 from pipelines.domain.facts import (
     Engagement,
     EngagementKind,
@@ -137,6 +137,12 @@ class Watch:
     def zone(self) -> str:
         return "UTC" if self.membership is None else self.membership.zone
 
+    @property
+    def listens(self) -> bool:
+        """Whether the member is one, and still themself: who is merged into another or erased is told nothing."""
+        member = self.membership
+        return member is not None and member.merged_into is None and member.erased_at_ms is None
+
     def kept(self, order_id: str) -> list[WatchedLine]:
         """The order's lines, less what was sent back or is to be; lines of which nothing is left are not there."""
         order = self.orders[order_id]
@@ -244,7 +250,7 @@ def _counted(engagement: Engagement) -> WatchedEngagement:
     subject, version = engagement.subject or "", engagement.version
     if engagement.status is not EngagementStatus.DELETED:
         if engagement.kind is EngagementKind.RUN and engagement.verification in VERIFIED:
-            week = (local_day(engagement.occurred_at_ms, engagement.zone) - 1) // 7
+            week = local_week(engagement.occurred_at_ms, engagement.zone)
             return WatchedEngagement(version, subject, engagement.distance_m or 0 if subject else 0, week, "")
         if engagement.kind is EngagementKind.REVIEW:
             return WatchedEngagement(version, "", 0, 0, subject)

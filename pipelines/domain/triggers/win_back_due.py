@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.domain.programme import DAY_MS
-from pipelines.domain.triggers.condition import Condition, Example
+from pipelines.domain.triggers.condition import Condition, Example, Figures
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLine, WatchedOrder
 
@@ -17,7 +17,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
     last = _last(watch)
     if last is not None and last.placed_at_ms + rules.win_back_days * DAY_MS <= at_ms:
         categories = ",".join(sorted({line.category for line in last.lines}))
-        figures: tuple[tuple[str, int | str], ...] = (
+        figures: Figures = (
             ("last_order_at_ms", last.placed_at_ms),
             ("categories", categories),
         )
