@@ -24,6 +24,7 @@ from pipelines.processors.accounts import Accounts
 from pipelines.processors.triggers import Triggers
 from pipelines.runtime import guards
 from pipelines.runtime.engine import EXIT_FENCED, HardenedApplication, application
+from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import connect
@@ -119,20 +120,17 @@ def _stopping_when_caught_up(app: HardenedApplication, settings: Settings) -> It
 
 
 def _watch(settings: Settings, stop: Callable[[], Any], done: threading.Event) -> None:
+    left = backlog(settings)
     while not done.wait(POLL_S):
-        if not any(current_lag(settings).values()):
+        if not left.total():
             stop()
             return
 
 
-def current_lag(settings: Settings) -> dict[str, int]:
-    """Input records that are not committed yet, by topic."""
-    partitions = guards.check_topics(connect(settings.bootstrap_servers), settings)
-    consumer = guards.offsets_reader(settings)
-    try:
-        return dict(guards.lag(consumer, settings, partitions))
-    finally:
-        consumer.close()
+def backlog(settings: Settings) -> Backlog:
+    """What the pipeline has still to do, on topics that are as they should be."""
+    admin = connect(settings.bootstrap_servers)
+    return Backlog(admin, settings, guards.check_topics(admin, settings))
 
 
 class Fleet:

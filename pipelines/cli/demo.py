@@ -33,7 +33,7 @@ from pipelines.report.summary import print_summary, summary
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import ACCOUNTS, PARTITIONS, prefixed
-from pipelines.worker import Fleet, current_lag
+from pipelines.worker import Fleet, backlog
 from schemas import catalogue
 from schemas.registry import connect
 
@@ -139,7 +139,8 @@ def _run_workers(
     """Run until all is committed; kill a worker at equal parts of the way. Seconds from start to the end."""
     command = ["run", "accounts", "--programme", str(PROGRAMME)]
     command += ["--topic-prefix", topic_prefix] if topic_prefix else []
-    total = sum(current_lag(chosen).values())
+    behind = backlog(chosen)
+    total = behind.total()
     marks = [total * (kills - n) // (kills + 1) for n in range(kills)]
     started = time.monotonic()
     with (
@@ -148,7 +149,7 @@ def _run_workers(
         progress("processing") as bar,
     ):
         task = bar.add_task("processing", total=total)
-        while (left := sum(current_lag(chosen).values())) > 0:
+        while (left := behind.total()) > 0:
             bar.update(task, completed=total - left)
             if told():
                 raise Failure("interrupted", "run the demo again: it goes on where it stopped")

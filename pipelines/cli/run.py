@@ -16,7 +16,7 @@ from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import run_clock
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import ACCOUNTS, PIPELINES, prefixed
-from pipelines.worker import current_lag, run_many, run_worker
+from pipelines.worker import backlog, run_many, run_worker
 from schemas import catalogue
 from schemas.registry import connect as connect_registry
 
@@ -89,8 +89,8 @@ def run(
     command = ["run", processor, "--programme", str(programme)]
     command += ["--state-dir", str(state_dir)] if state_dir else []
     command += ["--topic-prefix", topic_prefix] if topic_prefix else []
-    lag = (lambda: sum(current_lag(chosen).values())) if until_caught_up else None
-    run_many(command, [f"worker-{n}" for n in range(workers)], lag)
+    left = backlog(chosen).total if until_caught_up else None
+    run_many(command, [f"worker-{n}" for n in range(workers)], left)
 
 
 def clock(

@@ -9,33 +9,20 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Final
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 import pipelines
 from pipelines.failure import Failure
+from pipelines.runtime import offsets
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import connect, make_plan
 from pipelines.topics import prefixed
-from schemas import catalogue
 
-Answered = TypeVar("Answered")
 TIMEOUT_S: Final = 15.0
-_PASSING: Final = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError._WAIT_COORD,
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-}
 RESET: Final = "see runbooks/LoyaltyStateWithoutOffsets.md: state, changelog and offsets are reset together"
 
 
@@ -45,7 +32,7 @@ def check_all(settings: Settings) -> IO[str]:
     lock = lock_state_dir(settings.state_dir)
     admin = connect(settings.bootstrap_servers)
     partitions = check_topics(admin, settings)
-    check_offsets(settings, partitions)
+    check_offsets(admin, settings, partitions)
     return lock
 
 
@@ -113,132 +100,42 @@ def check_topics(admin: AdminClient, settings: Settings) -> int:
     return partitions
 
 
-def check_offsets(settings: Settings, partitions: int) -> None:
+def check_offsets(admin: AdminClient, settings: Settings, partitions: int) -> None:
     """The changelog and the committed offsets belong together, and nothing between them and now was deleted.
 
     Without committed offsets the engine would skip the whole changelog and begin with an empty state: every fact
     would count again.
     """
-    consumer = offsets_reader(settings)
+    topics = [prefixed(settings.topic_prefix, topic) for topic in settings.pipeline.reads]
+    inputs = [(topic, partition) for topic in topics for partition in range(partitions)]
+    changelogs = [(settings.changelog, partition) for partition in range(partitions)]
     try:
-        for partition in range(partitions):
-            _check_partition(consumer, settings, partition)
+        committed = offsets.committed(admin, settings.group, inputs)
+        low = offsets.begins(admin, inputs + changelogs)
+        high = offsets.ends(admin, inputs + changelogs)
     except KafkaException as error:
         raise Failure(
             f"offsets cannot be read: {error.args[0].str()}", "check the cluster, then start again"
         ) from error
-    finally:
-        consumer.close()
+    for place in changelogs:
+        held, partition = high[place] - low[place], place[1]
+        if held and all(committed[topic, partition] is None for topic in topics):
+            what = (
+                f"partition {partition} has state ({settings.changelog} holds {held} records) "
+                f"but group {settings.group} has no committed offset"
+            )
+            raise Failure(what, RESET)
+    for place, offset in committed.items():
+        if offset is not None:
+            _check_gap(*place, offset, low[place], high[place])
 
 
-def offsets_reader(settings: Settings) -> Consumer:
-    """A consumer that only asks for the group's offsets.
-
-    It reads uncommitted: what a crashed worker left open would else hold the answer back until its transaction
-    times out, and the worker that would abort it could not start.
-    """
-    return Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": settings.group,
-            "enable.auto.commit": False,
-            "isolation.level": "read_uncommitted",
-        }
-    )
-
-
-def _check_partition(consumer: Consumer, settings: Settings, partition: int) -> None:
-    inputs = [
-        TopicPartition(prefixed(settings.topic_prefix, topic), partition) for topic in settings.pipeline.reads
-    ]
-    committed = {tp.topic: tp.offset for tp in _committed(consumer, inputs)}
-    low, high = _watermarks(consumer, settings.changelog, partition)
-    if high > low and all(offset == OFFSET_INVALID for offset in committed.values()):
-        what = (
-            f"partition {partition} has state ({settings.changelog} holds {high - low} records) "
-            f"but group {settings.group} has no committed offset"
-        )
-        raise Failure(what, RESET)
-    for topic, offset in committed.items():
-        _check_gap(consumer, topic, partition, offset)
-
-
-def _check_gap(consumer: Consumer, topic: str, partition: int, offset: int) -> None:
-    low, high = _watermarks(consumer, topic, partition)
-    if offset != OFFSET_INVALID and offset < low:
+def _check_gap(topic: str, partition: int, offset: int, low: int, high: int) -> None:
+    if offset < low:
         what = f"{topic}[{partition}] begins at offset {low}, the group is at {offset}: {low - offset} records are gone"
         raise Failure(what, "see runbooks/LoyaltyInputGap.md; never skip them")
-    if offset != OFFSET_INVALID and offset > high:
+    if offset > high:
         what = (
             f"{topic}[{partition}] ends at offset {high}, the group is at {offset}: the topic was made anew"
         )
         raise Failure(what, RESET)
-
-
-def _patiently(ask: Callable[[], Answered]) -> Answered:
-    """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
-def _committed(consumer: Consumer, inputs: list[TopicPartition]) -> list[TopicPartition]:
-    found: list[TopicPartition] = _patiently(lambda: consumer.committed(inputs, timeout=TIMEOUT_S))
-    return found
-
-
-def _watermarks(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    place = TopicPartition(topic, partition)
-    low, high = _patiently(lambda: consumer.get_watermark_offsets(place, timeout=TIMEOUT_S))
-    return int(low), int(high)
-
-
-def lag(consumer: Consumer, settings: Settings, partitions: int) -> Mapping[str, int]:
-    """How many offsets of the input are not committed yet, by topic; none where only transactions' ends stand there."""
-    inputs = [
-        TopicPartition(prefixed(settings.topic_prefix, topic), partition)
-        for topic in settings.pipeline.reads
-        for partition in range(partitions)
-    ]
-    transactional = {prefixed(settings.topic_prefix, t) for t in (catalogue.HANDOVERS, *catalogue.OUTPUTS)}
-    left: dict[str, int] = {}
-    for tp in _committed(consumer, inputs):
-        low, high = _watermarks(consumer, tp.topic, tp.partition)
-        done = low if tp.offset == OFFSET_INVALID else tp.offset
-        ahead = max(0, high - done)
-        if ahead and tp.topic in transactional and not _holds_a_record(settings, tp, done, high):
-            ahead = 0
-        left[tp.topic] = left.get(tp.topic, 0) + ahead
-    return left
-
-
-def _holds_a_record(settings: Settings, tp: TopicPartition, first: int, high: int) -> bool:
-    """Whether anything stands there for whoever reads committed, or is in an open transaction.
-
-    A transaction's end has an offset, and is no record. One record is enough to know: what else waits is not read.
-    """
-    reader = Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": f"{settings.group}-lag",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-        }
-    )
-    try:
-        if _watermarks(reader, tp.topic, tp.partition)[1] < high:
-            return True
-        reader.assign([TopicPartition(tp.topic, tp.partition, first)])
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            if (record := reader.poll(1.0)) is not None:
-                return record.error() is None
-        return True
-    finally:
-        reader.close()

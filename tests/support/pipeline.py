@@ -21,7 +21,7 @@ from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import send_tick
 from pipelines.runtime.topic_admin import connect, ensure_topics
 from pipelines.topics import prefixed
-from pipelines.worker import current_lag, run_worker
+from pipelines.worker import backlog, run_worker
 from schemas import catalogue
 from schemas.codec import Codec, topic_of
 from tests.support.programmes import reference
@@ -124,7 +124,7 @@ class Pipeline:
         return worker
 
     def lag(self, processor: str = "accounts") -> int:
-        return sum(current_lag(self.settings(processor=processor)).values())
+        return backlog(self.settings(processor=processor)).total()
 
     def wait_until_caught_up(self) -> None:
         wait_until(lambda: self.lag() == 0, "the workers have caught up")

@@ -1,0 +1,161 @@
+"""Where a group stands in its inputs, and where those begin and end: asked of all partitions at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from pipelines.runtime.settings import Settings
+from pipelines.topics import prefixed
+from schemas import catalogue
+
+Answered = TypeVar("Answered")
+Place = tuple[str, int]
+"""Topic and partition."""
+
+TIMEOUT_S: Final = 15.0
+_PASSING: Final = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._WAIT_COORD,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+}
+
+
+def _patiently(ask: Callable[[], Answered]) -> Answered:
+    """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def committed(admin: AdminClient, group: str, places: Iterable[Place]) -> dict[Place, int | None]:
+    """The group's offset in each place, or None.
+
+    What a crashed worker left open does not hold the answer back: the worker that is to abort it must know.
+    """
+    wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])]
+
+    def ask() -> ConsumerGroupTopicPartitions:
+        future: Future[ConsumerGroupTopicPartitions] = admin.list_consumer_group_offsets(
+            wanted, request_timeout=TIMEOUT_S
+        )[group]
+        return future.result()
+
+    found: list[Any] = _patiently(ask).topic_partitions
+    return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
+
+
+def _listed(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, **given: Any) -> dict[Place, int]:
+    wanted = {TopicPartition(*place): spec for place in places}
+
+    def ask() -> dict[Place, int]:
+        futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_S, **given) if wanted else {}
+        return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+
+    return _patiently(ask)
+
+
+def begins(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
+    """The first offset that is still there."""
+    return _listed(admin, places, OffsetSpec.earliest())
+
+
+def ends(admin: AdminClient, places: Iterable[Place], *, stable: bool = False) -> dict[Place, int]:
+    """One more than the last offset; when `stable`, than the last one before any open transaction."""
+    level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
+    return _listed(admin, places, OffsetSpec.latest(), isolation_level=level)
+
+
+class Backlog:
+    """What a pipeline has not committed yet of its inputs. Made once, asked often: an answer is three requests."""
+
+    def __init__(self, admin: AdminClient, settings: Settings, partitions: int) -> None:
+        self._admin = admin
+        self._settings = settings
+        self._places = [
+            (prefixed(settings.topic_prefix, topic), partition)
+            for topic in settings.pipeline.reads
+            for partition in range(partitions)
+        ]
+        self._transactional = {
+            prefixed(settings.topic_prefix, topic) for topic in (catalogue.HANDOVERS, *catalogue.OUTPUTS)
+        }
+        self._empty: set[tuple[Place, int, int]] = set()
+
+    def records(self) -> Mapping[str, int]:
+        """Offsets still to be committed, by topic.
+
+        The end of a transaction has an offset, and is no record: such are counted while records are left, and are
+        nothing once they are all that is left.
+        """
+        done = committed(self._admin, self._settings.group, self._places)
+        first = begins(self._admin, [place for place in self._places if done.get(place) is None])
+        end = ends(self._admin, self._places)
+        ahead = {place: (done.get(place) or first.get(place, 0), end[place]) for place in self._places}
+        behind = {place: last - at for place, (at, last) in ahead.items() if last > at}
+        if all(place[0] in self._transactional for place in behind):
+            held = (place for place in behind if self._holds_a_record(place, *ahead[place]))
+            behind = behind if next(held, None) else {}
+        left = dict.fromkeys((topic for topic, _ in self._places), 0)
+        for (topic, _), count in behind.items():
+            left[topic] += count
+        return left
+
+    def total(self) -> int:
+        """Offsets still to be committed."""
+        return sum(self.records().values())
+
+    def _holds_a_record(self, place: Place, first: int, end: int) -> bool:
+        """Whether anything stands there for whoever reads committed, or is in an open transaction.
+
+        One record is enough to know: what else waits is not read.
+        """
+        if (place, first, end) in self._empty:
+            return False
+        if ends(self._admin, [place], stable=True)[place] < end or self._shows_a_record(place, first):
+            return True
+        self._empty.add((place, first, end))
+        return False
+
+    def _shows_a_record(self, place: Place, first: int) -> bool:
+        reader = Consumer(
+            {
+                "bootstrap.servers": self._settings.bootstrap_servers,
+                "group.id": f"{self._settings.group}-lag",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            reader.assign([TopicPartition(*place, first)])
+            deadline = time.monotonic() + TIMEOUT_S
+            while time.monotonic() < deadline:
+                if (record := reader.poll(1.0)) is not None:
+                    return record.error() is None
+            return True
+        finally:
+            reader.close()
