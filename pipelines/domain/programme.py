@@ -199,6 +199,7 @@ class Programme:
     downgrade: Downgrade | None
     versions: tuple[ProgrammeVersion, ...]
     triggers: TriggerRules | None = None
+    starts_ms: tuple[int, ...] = field(init=False)
     tiers_ms: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -212,6 +213,7 @@ class Programme:
             assert names[: len(before.tiers)] == [tier.name for tier in before.tiers], names
             if [t.threshold for t in after.tiers] != [t.threshold for t in before.tiers]:
                 changes.append(after.effective_from_ms)
+        object.__setattr__(self, "starts_ms", tuple(starts))
         object.__setattr__(self, "tiers_ms", tuple(changes))
 
     @property
@@ -226,5 +228,4 @@ class Programme:
 
     def at(self, at_ms: int) -> ProgrammeVersion:
         """The version in force at `at_ms`; before the first version, the first."""
-        place = bisect_right(self.versions, at_ms, key=lambda v: v.effective_from_ms)
-        return self.versions[max(place - 1, 0)]
+        return self.versions[max(bisect_right(self.starts_ms, at_ms) - 1, 0)]

@@ -164,15 +164,16 @@ class Visit:
         self.refusals: list[Refusal] = []
         self.handovers: list[Handover] = []
         self.farewell: NoProgress | None = None
-        self._scheduled = self.account.next_due_ms(self.programme)
-        self._told = (self._balance(), self._progress())
+        self._due_ms = self._scheduled = self.account.next_due_ms(self.programme)
+        self._balance = self.account.balance()
+        self._progress: TierProgress | None = None
+        self._progress_may_change = False
 
-    def _balance(self) -> Balance:
-        return self.account.balance()._replace(recorded_at_ms=0)
-
-    def _progress(self) -> TierProgress | None:
-        progress = self.account.progress(self.programme)
-        return None if progress is None else progress._replace(recorded_at_ms=0)
+    def _note_progress(self) -> None:
+        """Remember where the member stood, before the first thing that may change it."""
+        if not self._progress_may_change:
+            self._progress_may_change = True
+            self._progress = self.account.progress(self.programme)
 
     def _read_lot(self, lot_id: str) -> Lot | None:
         value = self.store.get(layout.LOT, self.account.member_id, lot_id)
@@ -247,7 +248,10 @@ class Visit:
         """Bring the account forward: all that is due until then happens, each thing at its own instant."""
         account = self.account
         until_ms = max(account.now_ms, now_ms)
-        while (due := account.next_due_ms(self.programme)) is not None and due <= until_ms:
+        if self.programme.at(account.now_ms) is not self.programme.at(until_ms):
+            self._note_progress()
+        while (due := self._due_ms) is not None and due <= until_ms:
+            self._note_progress()
             account.now_ms = max(account.now_ms, due)
             for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
                 activate(lot_id, self.journal)
@@ -262,6 +266,7 @@ class Visit:
             for return_id in sorted(r for r, p in account.parked.items() if p.at_ms == due):
                 self._give_up_on(return_id)
             self._pass_time(due)
+            self._due_ms = account.next_due_ms(self.programme)
         account.now_ms = until_ms
 
     def _pass_time(self, at_ms: int) -> None:
@@ -287,6 +292,13 @@ class Visit:
 
     def take_in(self, fact: Fact | Handover, source: bytes) -> Outcome:
         """Take in what came: a fact, or what another account has sent."""
+        if not isinstance(fact, Engagement | PointsCommand):
+            self._note_progress()
+        outcome = self._take_in(fact, source)
+        self._due_ms = self.account.next_due_ms(self.programme)
+        return outcome
+
+    def _take_in(self, fact: Fact | Handover, source: bytes) -> Outcome:
         if isinstance(fact, Handover):
             return merging.receive(self, fact)
         if self.account.merged_into is not None:
@@ -512,7 +524,7 @@ class Visit:
     def leave(self, outcome: Outcome) -> Answer:
         """Write the account and its next timer; tell what has changed."""
         account = self.account
-        reschedule(self.store, account.member_id, self._scheduled, account.next_due_ms(self.programme))
+        reschedule(self.store, account.member_id, self._scheduled, self._due_ms)
         for lot_id in sorted(self.book.changed):
             lot = self.book.lots[lot_id]
             if not lot.empty:
@@ -521,14 +533,19 @@ class Visit:
                 self.store.delete(layout.LOT, account.member_id, lot_id)
         self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
         results: list[Result] = [*self.journal.entries, *self.changes, *self.answers, *self.handovers]
-        if self._balance() != self._told[0]:
-            results.append(account.balance())
-        progress = account.progress(self.programme)
-        if progress is not None and progress._replace(recorded_at_ms=0) != self._told[1]:
+        balance = account.balance()
+        if balance._replace(recorded_at_ms=self._balance.recorded_at_ms) != self._balance:
+            results.append(balance)
+        progress = account.progress(self.programme) if self._progress_may_change else None
+        if progress is not None and not _tells_the_same(self._progress, progress):
             results.append(progress)
         if self.farewell is not None and account.merged_into is not None:
             results.append(self.farewell)
         return Answer(outcome, tuple(self.refusals), tuple(results))
+
+
+def _tells_the_same(before: TierProgress | None, now: TierProgress) -> bool:
+    return before is not None and now._replace(recorded_at_ms=before.recorded_at_ms) == before
 
 
 def _already(version: int, known: int) -> Outcome:
