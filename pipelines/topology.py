@@ -11,7 +11,7 @@ import msgspec
 from quixstreams.context import message_context
 
 from pipelines.domain.facts import Tick
-from pipelines.domain.ledger import LedgerEntry, NoProgress, Outcome
+from pipelines.domain.ledger import LedgerEntry, NoBalance, NoProgress, Outcome
 from pipelines.domain.merging import Handover
 from pipelines.domain.triggers.announcing import SuppressedTrigger
 from pipelines.failure import Failure
@@ -47,6 +47,9 @@ _source_of: Final = msgspec.msgpack.Decoder(Source).decode
 
 Produce = Callable[[str, bytes | None, bytes | None, int], None]
 """(topic, key, value or None for a removal, timestamp in ms) -> into the open transaction."""
+
+
+_KEPT_IN: Final = {NoBalance: catalogue.BALANCES, NoProgress: catalogue.TIER_PROGRESS}
 
 
 class _Join:
@@ -111,8 +114,8 @@ class AccountsJoin(_Join):
                 metrics.ENTRIES.labels(result.reason.value).inc()
                 metrics.POINTS.labels(result.reason.value).inc(result.points)
             key, at_ms = result.member_id.encode(), result.recorded_at_ms
-            if isinstance(result, NoProgress):
-                self._produce(prefixed(self._prefix, catalogue.TIER_PROGRESS), key, None, at_ms)
+            if isinstance(result, NoBalance | NoProgress):
+                self._produce(prefixed(self._prefix, _KEPT_IN[type(result)]), key, None, at_ms)
             else:
                 self._send(result, key, at_ms)
 

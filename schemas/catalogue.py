@@ -50,12 +50,16 @@ def subject(topic: str) -> str:
     return f"{topic}-value"
 
 
+SAID: Final = ("doc", "personal")
+"""What a schema says to people."""
+
+
 def plain(schema: Any) -> Any:
-    """The schema without logical types, so that timestamps stay whole milliseconds."""
+    """The schema as a codec needs it: timestamps are whole milliseconds, and nothing is said but how bytes are read."""
     if isinstance(schema, dict):
         if "logicalType" in schema:
             return schema["type"]
-        return {key: plain(value) for key, value in schema.items() if key != "doc"}
+        return {key: plain(value) for key, value in schema.items() if key not in SAID}
     return [plain(part) for part in schema] if isinstance(schema, list) else schema
 
 

@@ -32,6 +32,9 @@ SPENDING: Final = b"s"
 COMMAND: Final = b"c"
 PARKED: Final = b"p"
 OWNER: Final = b"w"
+BESIDE_AN_ACCOUNT: Final = (ORDER, ENGAGEMENT, GROUP, LOT, SPENDING, COMMAND, PARKED, OWNER)
+"""All that is kept of a member but the account itself."""
+
 WATCH: Final = b"t"
 WATCHED: Final = b"u"
 

@@ -68,10 +68,12 @@ TABLES: Mapping[str, pa.Schema] = {
             "verification": _TEXT,
             "subject": _TEXT,
         },
-        "fact_member": _FACT | {"version": _WHOLE, "enrolled_at": _WHOLE, "merged_into": _TEXT},
+        "fact_member": _FACT
+        | {"version": _WHOLE, "enrolled_at": _WHOLE, "erased_at": _WHOLE, "merged_into": _TEXT},
         "fact_command": _FACT | {"command_id": _TEXT, "kind": _TEXT, "subject_id": _TEXT, "points": _WHOLE},
         "tick": _PLACE | {"at": _WHOLE},
         "handover": _PLACE | {"member_id": _TEXT},
+        "removed": _PLACE | {"member_id": _TEXT, "what": _TEXT},
         "unreadable": _PLACE | {"problem": _TEXT},
         "dead_letter": _PLACE | {"key": pa.binary(), "value": pa.binary(), "error_class": _TEXT},
         "dead_bytes": _PLACE | {"key": pa.binary(), "value": pa.binary()},

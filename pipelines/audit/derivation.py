@@ -26,6 +26,18 @@ def _problems(entry: Entry, derivation: Entry) -> Iterator[str]:
         yield from _order_problems(entry, derivation)
     if derivation["formula"].startswith("timing:"):
         yield from _timing_problems(entry, derivation)
+    if derivation["formula"] == "erasure":
+        yield from _erasure_problems(entry, derivation)
+
+
+def _erasure_problems(entry: Entry, derivation: Entry) -> Iterator[str]:
+    """All that a lot had in an account goes, or comes where it was owed."""
+    (had,) = derivation["inputs"]
+    out = entry["to_account"] == "ERASED"
+    side = entry["from_account" if out else "to_account"].lower()
+    moved = entry["points"] if out else -entry["points"]
+    if (had["name"], had["value"]) != (side, moved):
+        yield f"moves {moved} of {side}, the derivation says {had['value']} of {had['name']}"
 
 
 def _timing_problems(entry: Entry, derivation: Entry) -> Iterator[str]:

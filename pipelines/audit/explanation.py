@@ -68,6 +68,11 @@ def _derived(entry: Entry, derivation: Entry) -> Iterator[str]:
         yield f"The member owed {points(inputs['debt'])}, of what had been spent before it was taken back."
     elif formula == "merge":
         yield "Two members are one person, or no longer: the lot keeps its name, its end and what became of it before."
+    elif formula == "erasure":
+        yield (
+            "The member was erased. What was in the balance is nobody's from then on, what was owed is owed no more, "
+            "and nothing that is told of the member later changes that."
+        )
     else:
         told = ", ".join(f"{name} {value:,}" for name, value in inputs.items())
         yield f"Formula {formula}: {told or 'no inputs'}."

@@ -72,8 +72,8 @@ def gather(
         (names.clock, desk.results("tick")),
         (names.handovers, desk.results("handover")),
         (names.ledger, desk.ledger if derivations else desk.results("ledger")),
-        (names.balances, desk.results("balance")),
-        (names.tier_progress, desk.results("tier_progress")),
+        (names.balances, desk.results("balance", "balance")),
+        (names.tier_progress, desk.results("tier_progress", "progress")),
         (names.tiers, desk.results("tier_changed")),
         (names.command_results, desk.results("command_result")),
     )
@@ -100,8 +100,8 @@ class Desk:
         self._letters.update((row["topic"], row["partition"], row["offset"]) for row in rows)
         self._enter("dead_letter", topic, rows)
 
-    def results(self, table: str) -> Callable[[str, Sequence[Record]], None]:
-        """What the worker wrote: it has no right to be unreadable. An empty value is a removal."""
+    def results(self, table: str, kept: str = "") -> Callable[[str, Sequence[Record]], None]:
+        """What the worker wrote: it has no right to be unreadable. An empty value removes what is `kept`."""
         decoder = Decoder(self._schemas, TABLES[table].names)
 
         def take(topic: str, records: Sequence[Record]) -> None:
@@ -110,6 +110,12 @@ class Desk:
                 for record in records
                 if record.value is not None
             ]
+            gone = [
+                {"member_id": (record.key or b"").decode(), "what": kept} | _place(topic, record)
+                for record in records
+                if record.value is None
+            ]
+            self._books.add("removed", gone)
             self._enter(table, topic, rows)
 
         return take

@@ -99,6 +99,7 @@ FIGURES = {
              - (SELECT sum(entities) FROM ({_ENTITIES}))""",
     "dead letters": "SELECT count(*) FROM dead_letter",
     "members": "SELECT count(*) FROM member_now",
+    "members erased": "SELECT count(*) FROM erased_person",
     "orders": "SELECT count(*) FROM order_now",
     "ledger entries": "SELECT count(*) FROM ledger",
     "points issued": "SELECT coalesce(sum(points), 0) FROM ledger WHERE from_account = 'ISSUED'",

@@ -6,18 +6,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from pipelines.conformance.vectors import Vector
 from pipelines.domain.ledger import (
     Balance,
     CommandResult,
     LedgerEntry,
+    NoBalance,
     NoProgress,
     TierChanged,
     TierProgress,
 )
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
+
+NOTHING: Final = "none"
+"""Expected where nothing is kept any more."""
 
 
 @dataclass(slots=True)
@@ -36,9 +40,18 @@ class Results:
 
     def take(
         self,
-        result: LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult | Told,
+        result: LedgerEntry
+        | Balance
+        | TierChanged
+        | TierProgress
+        | NoBalance
+        | NoProgress
+        | CommandResult
+        | Told,
     ) -> None:
         match result:
+            case NoBalance():
+                self.balances = [told for told in self.balances if told.member_id != result.member_id]
             case NoProgress():
                 self.progress = [told for told in self.progress if told.member_id != result.member_id]
             case LedgerEntry():
@@ -88,10 +101,11 @@ def differences(vector: Vector, results: Results) -> list[str]:
 
 
 def _differences(expect: Mapping[str, Any], results: Results) -> Iterator[str]:
-    if "balance" in expect:
-        yield from _fields("balance", expect["balance"], results.balances[-1] if results.balances else None)
-    if "progress" in expect:
-        yield from _fields("progress", expect["progress"], results.progress[-1] if results.progress else None)
+    for name, told in (("balance", results.balances), ("progress", results.progress)):
+        if expect.get(name) == NOTHING:
+            yield from (f"a {name} stands: {record}" for record in told[-1:])
+        elif name in expect:
+            yield from _fields(name, expect[name], told[-1] if told else None)
     yield from _tiers(expect, results)
     if "ledger" in expect:
         exact = expect.get("ledger_exact") == "true"

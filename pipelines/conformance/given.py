@@ -89,7 +89,17 @@ def minor(given: Given, found: Mapping[str, Any], name: str, currency: str) -> i
 def member_of(given: Given, member_id: str) -> Member:
     """A member, enrolled long ago in Switzerland unless told otherwise, and known from that instant on."""
     found = given.only(
-        ("enrolled_at", "recorded_at", "market", "zone", "version", "merged_into", "birthday", "consents")
+        (
+            "enrolled_at",
+            "recorded_at",
+            "market",
+            "zone",
+            "version",
+            "merged_into",
+            "birthday",
+            "consents",
+            "erased_at",
+        )
     )
     enrolled = instant(given, found.get("enrolled_at", ENROLLED))
     recorded = instant(given, found["recorded_at"]) if "recorded_at" in found else enrolled
@@ -105,7 +115,7 @@ def member_of(given: Given, member_id: str) -> Member:
         found.get("zone", "Europe/Zurich"),
         *_birthday(found),
         tuple(_consents(given, found, enrolled)),
-        None,
+        instant(given, found["erased_at"]) if "erased_at" in found else None,
         found.get("merged_into"),
     )
 
@@ -298,8 +308,10 @@ def _engagement(given: Given, at_ms: int, member_id: str) -> Engagement:
 def _member(given: Given, at_ms: int, member_id: str) -> Member:
     found = dict(given.value)
     name = found.pop("member_id", member_id)
+    occurred = found.pop("occurred_at", None)
     made = member_of(Given(given.where, found), name)
-    return made._replace(recorded_at_ms=at_ms, occurred_at_ms=max(made.enrolled_at_ms, at_ms - 1))
+    occurred_ms = max(made.enrolled_at_ms, at_ms - 1) if occurred is None else instant(given, occurred)
+    return made._replace(recorded_at_ms=at_ms, occurred_at_ms=occurred_ms)
 
 
 def _command(given: Given, at_ms: int, member_id: str) -> PointsCommand:

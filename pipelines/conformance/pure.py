@@ -11,7 +11,7 @@ from random import Random
 from pipelines.conformance.compare import Results, differences
 from pipelines.conformance.vectors import Vector
 from pipelines.domain.facts import Fact, PointsCommand, Tick
-from pipelines.domain.ledger import Balance, CommandResult
+from pipelines.domain.ledger import Balance, CommandResult, NoBalance
 from pipelines.domain.merging import Handover
 from pipelines.processors.accounts import Accounts, Result
 from pipelines.processors.triggers import Triggers
@@ -53,7 +53,7 @@ class _Watcher:
         if self._triggers is None:
             return
         for seen in sorted((fact, *results), key=_recorded_ms):
-            if not isinstance(seen, Balance | CommandResult | PointsCommand | Handover):
+            if not isinstance(seen, Balance | NoBalance | CommandResult | PointsCommand | Handover):
                 for told in self._triggers.process(seen, self._store):
                     self._results.take(told)
 

@@ -27,6 +27,7 @@ from pipelines.domain.ledger import (
     DerivedLine,
     LedgerAccount,
     LedgerEntry,
+    NoBalance,
     NoProgress,
     Reason,
     TierChange,
@@ -170,10 +171,17 @@ def _read(bootstrap: str, registry_url: str, prefix: str) -> dict[str, Results]:
     for topic, make in makers.items():
         decoder = Decoder(schemas)
 
-        def take(records: Iterable[Record], make: Any = make, decoder: Decoder = decoder) -> None:
+        removed = NoBalance if topic == catalogue.BALANCES else NoProgress
+
+        def take(
+            records: Iterable[Record],
+            make: Any = make,
+            decoder: Decoder = decoder,
+            removed: type[NoBalance | NoProgress] = removed,
+        ) -> None:
             for record in records:
                 member_id = (record.key or b"").decode()
-                told = make(decoder.decode(record.value)) if record.value else NoProgress(member_id, 0)
+                told = make(decoder.decode(record.value)) if record.value else removed(member_id, 0)
                 results.setdefault(member_id.split(_BETWEEN)[0], Results()).take(told)
 
         reader.read(prefixed(prefix, topic), take)

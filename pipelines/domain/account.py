@@ -96,6 +96,11 @@ class Account:
         return next((at_ms for at_ms, _ in self.memberships), None)
 
     @property
+    def erased(self) -> bool:
+        """Whether nothing is kept of the member any more, nor ever again."""
+        return self.membership is not None and self.membership.erased_at_ms is not None
+
+    @property
     def market(self) -> str:
         return "" if self.membership is None else self.membership.market
 

@@ -164,6 +164,11 @@ class Member(NamedTuple):
     erased_at_ms: int | None
     merged_into: str | None = None
 
+    @property
+    def erases(self) -> bool:
+        """Whether it says that the member is to be forgotten. Once said, it holds, whatever the version."""
+        return self.erased_at_ms is not None
+
 
 class CommandKind(StrEnum):
     """What is asked to be done with a member's points."""

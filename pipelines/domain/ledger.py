@@ -203,7 +203,14 @@ class TierProgress(NamedTuple):
 
 
 class NoProgress(NamedTuple):
-    """The member's progress is no longer kept: the member is another's now."""
+    """The member's progress is no longer kept: the member is another's now, or was erased."""
+
+    member_id: str
+    recorded_at_ms: int
+
+
+class NoBalance(NamedTuple):
+    """The member's balance is no longer kept: the member was erased."""
 
     member_id: str
     recorded_at_ms: int
@@ -256,6 +263,7 @@ class Refused(StrEnum):
     RETURN_OF_UNKNOWN_LINE = "RETURN_OF_UNKNOWN_LINE"
     UNKNOWN_CURRENCY = "UNKNOWN_CURRENCY"
     MERGE_CYCLE = "MERGE_CYCLE"
+    MERGED_INTO_ERASED = "MERGED_INTO_ERASED"
 
 
 class Outcome(StrEnum):
@@ -266,4 +274,5 @@ class Outcome(StrEnum):
     STALE = "STALE"
     PARKED = "PARKED"
     FORWARDED = "FORWARDED"
+    ERASED = "ERASED"
     REFUSED = "REFUSED"

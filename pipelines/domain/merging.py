@@ -23,12 +23,14 @@ from pipelines.domain.spending import Spending
 
 class HandoverKind(StrEnum):
     """RECORDS are all that was known; a FACT came to the old address; RELEASE asks for the records back; FOLLOW
-    carries out a command on those parts of its redemption or reservation that are the receiver's."""
+    carries out a command on those parts of its redemption or reservation that are the receiver's; UNDELIVERED are
+    the records again, for whom they were meant was erased."""
 
     RECORDS = "RECORDS"
     FACT = "FACT"
     RELEASE = "RELEASE"
     FOLLOW = "FOLLOW"
+    UNDELIVERED = "UNDELIVERED"
 
 
 class Handover(NamedTuple):

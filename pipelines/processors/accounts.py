@@ -19,6 +19,7 @@ from pipelines.domain.accrual import (
     time_order,
 )
 from pipelines.domain.engagements import EngagementRecord, EngagementRef, engagement_record, group_of
+from pipelines.domain.erasure import emptied, erase_points
 from pipelines.domain.facts import (
     Engagement,
     Fact,
@@ -33,6 +34,7 @@ from pipelines.domain.ledger import (
     Balance,
     CommandResult,
     LedgerEntry,
+    NoBalance,
     NoProgress,
     Outcome,
     Reason,
@@ -58,8 +60,8 @@ from pipelines.processors import merging
 from state import layout
 from state.store import Store, reschedule
 
-Result = LedgerEntry | Balance | TierChanged | TierProgress | NoProgress | CommandResult | Handover
-
+Gone = NoBalance | NoProgress
+Result = LedgerEntry | Balance | TierChanged | TierProgress | Gone | CommandResult | Handover
 
 DUE_MAX = 5_000
 """Members that one tick serves: points of all members may cease at one midnight, and a transaction must stay short.
@@ -95,9 +97,12 @@ class Accounts:
         """Apply one input. `source` is what a later refusal of it must be able to show, should it be parked."""
         if isinstance(fact, Tick):
             return self._tick(fact, store)
+        visit = Visit(self.programme, store, fact.member_id)
+        if visit.account.erased:
+            merging.after_erasure(visit, fact)
+            return visit.leave(Outcome.ERASED)
         if not isinstance(fact, Handover) and (refusal := self._refusal(fact)) is not None:
             return Answer(Outcome.REFUSED, (refusal,), ())
-        visit = Visit(self.programme, store, fact.member_id)
         visit.advance(fact.recorded_at_ms)
         outcome = visit.take_in(fact, source)
         visit.advance(fact.recorded_at_ms)
@@ -117,9 +122,9 @@ class Accounts:
     def _refusal(self, fact: Fact) -> Refusal | None:
         """What can be said of the fact alone: it came too late, or in money that the programme does not know.
 
-        A command that is late is answered so.
+        A command that is late is answered so, and an erasure is never too late.
         """
-        if isinstance(fact, PointsCommand):
+        if isinstance(fact, PointsCommand) or (isinstance(fact, Member) and fact.erases):
             return None
         late_ms = fact.recorded_at_ms - fact.occurred_at_ms
         if late_ms > self._lateness_ms:
@@ -163,7 +168,7 @@ class Visit:
         self.answers: list[CommandResult] = []
         self.refusals: list[Refusal] = []
         self.handovers: list[Handover] = []
-        self.farewell: NoProgress | None = None
+        self.farewells: list[Gone] = []
         self._due_ms = self._scheduled = self.account.next_due_ms(self.programme)
         self._balance = self.account.balance()
         self._progress: TierProgress | None = None
@@ -461,6 +466,8 @@ class Visit:
 
     def _apply_member(self, member: Member, source: bytes) -> Outcome:
         account, own = self.account, member.member_id == self.account.member_id
+        if member.erases:
+            return self.erase(member)
         before = account.membership if own else account.others[member.member_id]
         known = 0 if before is None else before.version
         if member.version <= known:
@@ -488,6 +495,24 @@ class Visit:
             name = f"merge:{member.member_id}@{member.version}"
             merging.merge(self, member.merged_into, cause._replace(name=name), source)
         return Outcome.APPLIED
+
+    def erase(self, member: Member) -> Outcome:
+        """Book out all that there is, and forget everything: nothing of this person is kept or taken in any more."""
+        assert member.erased_at_ms is not None
+        name = f"erasure:{member.member_id}@{member.version}"
+        self.empty(Cause(name, member.recorded_at_ms, (member.event_id,)), member.erased_at_ms)
+        return Outcome.APPLIED
+
+    def empty(self, cause: Cause, erased_at_ms: int) -> None:
+        """Book everything out, and forget it."""
+        mine, at_ms = self.account.member_id, cause.recorded_at_ms
+        erase_points(self.journal, cause)
+        for kind in layout.BESIDE_AN_ACCOUNT:
+            for name, _ in list(self.store.of_member(kind, mine)):
+                self.store.delete(kind, mine, name)
+        self.account = emptied(self.account, erased_at_ms)
+        self.book = Book(self._read_lot, self._read_lots, self.account.calendar)
+        self.farewells = [NoBalance(mine, at_ms), NoProgress(mine, at_ms)]
 
     def _apply_command(self, command: PointsCommand) -> Outcome:
         """Answer a command: once a message, and under one command id always the same."""
@@ -534,17 +559,17 @@ class Visit:
         self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
         results: list[Result] = [*self.journal.entries, *self.changes, *self.answers, *self.handovers]
         balance = account.balance()
-        if balance._replace(recorded_at_ms=self._balance.recorded_at_ms) != self._balance:
+        if not (account.erased or _tells_the_same(self._balance, balance)):
             results.append(balance)
         progress = account.progress(self.programme) if self._progress_may_change else None
         if progress is not None and not _tells_the_same(self._progress, progress):
             results.append(progress)
-        if self.farewell is not None and account.merged_into is not None:
-            results.append(self.farewell)
+        if account.erased or account.merged_into is not None:
+            results += self.farewells
         return Answer(outcome, tuple(self.refusals), tuple(results))
 
 
-def _tells_the_same(before: TierProgress | None, now: TierProgress) -> bool:
+def _tells_the_same(before: Balance | TierProgress | None, now: Balance | TierProgress) -> bool:
     return before is not None and now._replace(recorded_at_ms=before.recorded_at_ms) == before
 
 

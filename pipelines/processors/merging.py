@@ -31,6 +31,7 @@ from state import layout
 if TYPE_CHECKING:
     from pipelines.processors.accounts import Visit
 
+_WITH_RECORDS = (HandoverKind.RECORDS, HandoverKind.UNDELIVERED)
 _OPEN = (SpendingState.RESERVED, SpendingState.REDEEMED)
 
 
@@ -43,7 +44,7 @@ def merge(visit: Visit, into: str, cause: Cause, source: bytes) -> None:
     records = _give(visit, leaving, _lots_of(visit, leaving), into, stub, cause)
     account.others = {}
     account.merged_into = into
-    visit.farewell = NoProgress(mine, cause.recorded_at_ms)
+    visit.farewells = [NoProgress(mine, cause.recorded_at_ms)]
     kind, at_ms, (event_id,) = HandoverKind.RECORDS, cause.recorded_at_ms, cause.facts
     visit.send(Handover(into, mine, kind, at_ms, event_id, cause.name, (mine,), records, None, source))
 
@@ -57,7 +58,10 @@ def at_old_address(visit: Visit, handover: Handover) -> Outcome:
 
 
 def fact_at_old_address(visit: Visit, fact: Fact, source: bytes) -> Outcome:
-    """Pass a fact on; when it is the member's own, and takes the merge back, ask for everything instead."""
+    """Pass a fact on; when it is the member's own, and takes the merge back, ask for everything instead.
+
+    One that erases the member ends the old address as well: what is passed on erases the account that has everything.
+    """
     account = visit.account
     mine, kind, cause = account.member_id, HandoverKind.FACT, ""
     assert account.membership is not None
@@ -66,14 +70,35 @@ def fact_at_old_address(visit: Visit, fact: Fact, source: bytes) -> Outcome:
         if _leaves(account):
             kind, cause = HandoverKind.RELEASE, f"unmerge:{mine}@{fact.version}"
     handover = Handover(mine, mine, kind, fact.recorded_at_ms, fact.event_id, cause, (), (), fact, source)
-    return at_old_address(visit, handover)
+    outcome = at_old_address(visit, handover)
+    if isinstance(fact, Member) and fact.erases:
+        visit.erase(fact)
+    return outcome
+
+
+def after_erasure(visit: Visit, sent: Fact | Handover) -> None:
+    """Nothing is taken in. A member's own records, still on their way home, are booked out; another's go back."""
+    if isinstance(sent, Handover) and sent.kind in _WITH_RECORDS:
+        if sent.from_member_id == visit.account.member_id:
+            _erase_on_arrival(visit, sent)
+        else:
+            visit.send(sent._replace(member_id=sent.from_member_id, kind=HandoverKind.UNDELIVERED))
+
+
+def _erase_on_arrival(visit: Visit, handover: Handover) -> None:
+    cause, told = _cause_of(handover), visit.account.membership
+    assert told is not None
+    assert told.erased_at_ms is not None
+    lots = [layout.lot_of(value) for kind, _, value in handover.records if kind == layout.LOT]
+    hand_in(lots, visit.journal, cause)
+    visit.empty(cause, told.erased_at_ms)
 
 
 def receive(visit: Visit, handover: Handover) -> Outcome:
     """Take in what another account has sent."""
     account = visit.account
     comes_home = handover.from_member_id == account.member_id
-    if handover.kind is HandoverKind.RECORDS and comes_home:
+    if handover.kind in _WITH_RECORDS and comes_home:
         return _come_home(visit, handover)
     if handover.kind is HandoverKind.RELEASE and comes_home and not _leaves(account):
         return Outcome.STALE
@@ -125,21 +150,26 @@ def _take_fact(visit: Visit, handover: Handover) -> Outcome:
 
 
 def _come_home(visit: Visit, handover: Handover) -> Outcome:
-    """Everything is back: because the merge was taken back, or because it went in a circle, and cannot be."""
+    """Everything is back: the merge was taken back, or it cannot be, for it went in a circle or to nobody."""
     account = visit.account
     account.merged_into = None
     _adopt(visit, handover)
     assert account.membership is not None
     if account.member_id in handover.path:
-        ways = ", ".join(handover.path[1:])
-        visit.refuse(
-            Refused.MERGE_CYCLE, f"{account.member_id} is merged into itself, by {ways}", handover.source
-        )
+        visit.refuse(*_why_it_came_back(handover, account.membership), handover.source)
         return Outcome.REFUSED
     if (into := account.membership.merged_into) is not None:
         name = f"merge:{account.member_id}@{account.membership.version}"
         merge(visit, into, Cause(name, handover.recorded_at_ms, (handover.event_id,)), handover.source)
     return Outcome.APPLIED
+
+
+def _why_it_came_back(handover: Handover, told: Membership) -> tuple[Refused, str]:
+    if handover.kind is HandoverKind.UNDELIVERED:
+        message = f"{handover.member_id} is merged into {told.merged_into}, who was erased"
+        return Refused.MERGED_INTO_ERASED, message
+    ways = ", ".join(handover.path[1:])
+    return Refused.MERGE_CYCLE, f"{handover.member_id} is merged into itself, by {ways}"
 
 
 def _release(visit: Visit, handover: Handover) -> Outcome:

@@ -6,6 +6,7 @@ input was recorded, each thing at its own; take the input in; see what is true n
 
 from __future__ import annotations
 
+from pipelines.domain.erasure import nobody
 from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
 from pipelines.domain.ledger import LedgerEntry, NoProgress, TierChanged, TierProgress
 from pipelines.domain.programme import DAY_MS, HOUR_MS, Programme
@@ -39,14 +40,21 @@ class Triggers:
             for _, member_id in store.due(seen.at_ms, DUE_MAX):
                 told += self._visit(member_id, seen.at_ms, None, store)
             return told
-        if isinstance(seen, Watched) and seen.recorded_at_ms - seen.occurred_at_ms > self._lateness_ms:
+        if isinstance(seen, Watched) and self._too_late(seen):
             return []
         return self._visit(seen.member_id, seen.recorded_at_ms, seen, store)
+
+    def _too_late(self, seen: Watched) -> bool:
+        """By the accounts' own rule; an erasure never is."""
+        late_ms = seen.recorded_at_ms - seen.occurred_at_ms
+        return late_ms > self._lateness_ms and not (isinstance(seen, Member) and seen.erases)
 
     def _visit(self, member_id: str, until_ms: int, seen: Seen | None, store: Store) -> list[Told]:
         """First what time alone does until then, each thing at its own instant; then the input."""
         value = store.get(layout.WATCH, member_id)
         watch = Watch(member_id) if value is None else layout.watch_of(value)
+        if watch.erased:
+            return []
         due = scheduled = next_instant_ms(watch, self.rules)
         told: list[Told] = []
         while due is not None and due <= until_ms:
@@ -58,6 +66,8 @@ class Triggers:
             self._take_in(watch, seen, store)
         told += announce(watch, self.rules)
         watch.forget(self._return_days, self._news_ms)
+        if watch.erased:
+            watch = _emptied(watch, store)
         reschedule(store, member_id, scheduled, next_instant_ms(watch, self.rules))
         store.put(layout.WATCH, member_id, "", layout.watch_bytes(watch))
         return told
@@ -84,3 +94,12 @@ class Triggers:
                 watch.see_progress(seen)
             case _:
                 watch.see_progress(None)
+
+
+def _emptied(watch: Watch, store: Store) -> Watch:
+    """Forget everything but that the member is erased; what waited for the end of quiet hours is not told."""
+    assert watch.membership is not None
+    assert watch.membership.erased_at_ms is not None
+    for name, _ in list(store.of_member(layout.WATCHED, watch.member_id)):
+        store.delete(layout.WATCHED, watch.member_id, name)
+    return Watch(watch.member_id, watch.now_ms, nobody(watch.membership.erased_at_ms))

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.audit.books import Books
 from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
+from pipelines.domain.ledger import NoBalance
 from tests.support.history import History
 
 TOPIC = {
@@ -50,6 +51,9 @@ def enter_history(books: Books, history: History) -> None:
     )
     for table, records in results:
         books.add(table, [row(record, table, offset) for offset, record in enumerate(records)])
+    for offset, gone in enumerate(history.gone, len(history.balances) + len(history.progress)):
+        what = "balance" if isinstance(gone, NoBalance) else "progress"
+        books.add("removed", [row(gone, "removed", offset) | {"what": what}])
 
 
 def row(record: Any, topic: str, offset: int) -> dict[str, Any]:

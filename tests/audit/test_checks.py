@@ -14,7 +14,7 @@ from pipelines.audit.verification import Finding, figures, findings, recompute
 from pipelines.domain.facts import CommandKind, Fact, OrderStatus, Tick
 from tests.audit.entries import enter_facts, enter_history, enter_programme
 from tests.laws.strategies import LAST_MS, histories
-from tests.support.facts import command, line, member, order, refund, run, tick
+from tests.support.facts import command, line, member, ms, order, refund, run, tick
 from tests.support.history import play
 from tests.support.programmes import reference
 
@@ -102,9 +102,10 @@ def test_every_check_has_something_to_look_at_and_a_name(books: Books) -> None:
         "given-back",
         "debt",
         "transfers",
+        "erased",
     ]
     idle = {finding.check for finding in checks if not finding.looked_at}
-    assert idle == {"refused", "dead-letters", "processed", "derivations", "transfers"}
+    assert idle == {"refused", "dead-letters", "processed", "derivations", "transfers", "erased"}
 
 
 def test_the_figures_account_for_every_record(books: Books) -> None:
@@ -382,3 +383,34 @@ def test_the_worker_and_the_auditor_agree_on_any_history(
         enter_facts(books, script)
         enter_history(books, history)
         assert red(books) == {}
+
+
+ERASURE = member("2025-06-01T00:00:00Z", version=2)._replace(
+    event_id="erasure", recorded_at_ms=ms("2026-05-01T10:00:00Z"), erased_at_ms=ms("2026-05-01T10:00:00Z")
+)
+AFTER = [
+    order("O8", "2026-05-02T10:00:00Z", line("A", 70_00)),
+    command("C8", CommandKind.REDEEM, "2026-05-03T10:00:00Z", 5),
+    order("O9", "2026-01-02T10:00:00Z", line("A", 70_00), recorded="2026-05-04T10:00:00Z"),
+]
+
+
+@pytest.fixture
+def of_an_erased_member() -> Iterator[Books]:
+    yield from entered([*FACTS[:-1], ERASURE, *AFTER, FACTS[-1]])
+
+
+def test_the_books_of_an_erased_member_are_right_whatever_came_later(of_an_erased_member: Books) -> None:
+    assert red(of_an_erased_member) == {}
+    assert figures(of_an_erased_member)["members erased"] == 1
+
+
+def test_a_balance_that_stands_after_an_erasure_is_found(of_an_erased_member: Books) -> None:
+    assert set(sow(of_an_erased_member, "DELETE FROM removed WHERE what = 'balance'")) == {"erased"}
+
+
+def test_points_that_an_erasure_left_are_found(of_an_erased_member: Books) -> None:
+    last = "(SELECT max(sequence) FROM ledger)"
+    found = sow(of_an_erased_member, f"UPDATE ledger SET to_account = 'RESERVED' WHERE sequence = {last}")
+    assert "erased" in found
+    assert found["erased"].first[0].what.endswith("in RESERVED")

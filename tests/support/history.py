@@ -12,6 +12,7 @@ from pipelines.domain.ledger import (
     CommandResult,
     LedgerAccount,
     LedgerEntry,
+    NoBalance,
     NoProgress,
     Outcome,
     TierChanged,
@@ -31,7 +32,7 @@ class History:
     balances: list[Balance] = field(default_factory=list)
     tiers: list[TierChanged] = field(default_factory=list)
     progress: list[TierProgress] = field(default_factory=list)
-    gone: list[NoProgress] = field(default_factory=list)
+    gone: list[NoBalance | NoProgress] = field(default_factory=list)
     answers: list[CommandResult] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -78,7 +79,7 @@ def play(facts: Iterable[Fact | Tick], programme: Programme, into: History | Non
                     history.progress.append(result)
                 case CommandResult():
                     history.answers.append(result)
-                case NoProgress():
+                case NoBalance() | NoProgress():
                     history.gone.append(result)
         waiting.extendleft(reversed([told for told in answer.results if isinstance(told, Handover)]))
     return history

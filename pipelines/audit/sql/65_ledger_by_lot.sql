@@ -30,6 +30,7 @@ FROM (
     UNION ALL
     SELECT member_id, lot_id, from_account, -points FROM held_ledger
 )
+ANTI JOIN erased_person USING (member_id)
 GROUP BY member_id, lot_id;
 
 -- Orders granted by one transaction and never refunded: their components can be compared one by one. A refund of a
@@ -37,7 +38,7 @@ GROUP BY member_id, lot_id;
 -- 67.09 at Pacer is 83 = 67 + 16, and so is 66.60, but as 66 + 17.
 CREATE TABLE untouched_order AS
 SELECT member_id, lot_id
-FROM held_ledger
+FROM held_ledger ANTI JOIN erased_person USING (member_id)
 ANTI JOIN (
     SELECT member_id, 'order:' || order_id AS lot_id FROM order_now SEMI JOIN refund USING (order_no)
 ) USING (member_id, lot_id)

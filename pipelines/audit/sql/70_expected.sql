@@ -25,7 +25,7 @@ WITH earned AS (
     SELECT m.member_id, 'welcome:' || m.first_id, m.v, v.welcome_points, m.enrolled_at, 0 FROM member_now m JOIN version v USING (v)
     UNION ALL
     SELECT DISTINCT p.member_id, 'adjust:' || r.command_id, v.v, 0, r.recorded_at, 0
-    FROM command_result r JOIN person p ON p.told_by = r.member_id JOIN version v ON r.recorded_at >= v.from_ms AND r.recorded_at < v.to_ms
+    FROM command_result r JOIN living_person p ON p.told_by = r.member_id JOIN version v ON r.recorded_at >= v.from_ms AND r.recorded_at < v.to_ms
     WHERE r.kind = 'ADJUST' AND r.status = 'ACCEPTED' AND r.points_asked > 0
 ), last_day AS (
     SELECT e.*, v.zone, v.expiry_of_month,

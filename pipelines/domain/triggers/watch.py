@@ -138,6 +138,11 @@ class Watch:
         return "UTC" if self.membership is None else self.membership.zone
 
     @property
+    def erased(self) -> bool:
+        """Whether nothing is kept of the member any more, nor ever again."""
+        return self.membership is not None and self.membership.erased_at_ms is not None
+
+    @property
     def listens(self) -> bool:
         """Whether the member is one, and still themself: who is merged into another or erased is told nothing."""
         member = self.membership
@@ -157,7 +162,7 @@ class Watch:
         return [line for line in left if line.quantity > 0]
 
     def see_member(self, member: Member) -> None:
-        if self.membership is None or member.version > self.membership.version:
+        if member.erases or self.membership is None or member.version > self.membership.version:
             self.membership = membership(member)
 
     def see_order(self, order: Order) -> None:

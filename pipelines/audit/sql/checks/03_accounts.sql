@@ -10,7 +10,7 @@ WITH side AS (
     SELECT *, sum(points) OVER (PARTITION BY member_id, lot_id, account ORDER BY sequence) AS left_there,
            sum(points) OVER (PARTITION BY member_id, lot_id, account) AS left_in_all,
            min(booked_by) OVER (PARTITION BY member_id, lot_id) = max(booked_by) OVER (PARTITION BY member_id, lot_id) AS by_one
-    FROM side WHERE account NOT IN ('ISSUED', 'DEBT', 'ADJUSTED', 'WRITTEN_OFF')
+    FROM side WHERE account NOT IN ('ISSUED', 'DEBT', 'ADJUSTED', 'WRITTEN_OFF', 'ERASED')
 )
 SELECT DISTINCT member_id || ' ' || lot_id AS who,
        CASE WHEN by_one THEN 'has ' || left_there || ' in ' || account || ' after entry ' || sequence

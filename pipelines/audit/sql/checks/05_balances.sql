@@ -21,7 +21,7 @@ WITH side AS (
            [b.sequence, b.active, b.pending, b.reserved, b.debt, b.lifetime] AS said,
            [coalesce(t.sequence, 0), coalesce(t.active, 0), coalesce(t.pending, 0), coalesce(t.reserved, 0),
             coalesce(t.debt, 0), coalesce(g.lifetime, 0)] AS made
-    FROM total t FULL JOIN last b USING (member_id) LEFT JOIN granted g USING (member_id)
+    FROM total t FULL JOIN last b USING (member_id) LEFT JOIN granted g USING (member_id) ANTI JOIN ended_account USING (member_id)
 )
 SELECT member_id AS who,
        CASE WHEN missing THEN 'has ledger entries and no balance'

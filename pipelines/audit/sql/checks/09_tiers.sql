@@ -3,9 +3,9 @@
 WITH expected AS (
     SELECT * FROM expected_standing SEMI JOIN member_told USING (member_id)
 ), progress AS (
-    SELECT * FROM tier_progress SEMI JOIN person USING (member_id) QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
+    SELECT * FROM tier_progress SEMI JOIN living_person USING (member_id) QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
 ), change AS (
-    SELECT * FROM tier_changed SEMI JOIN person USING (member_id)
+    SELECT * FROM tier_changed SEMI JOIN living_person USING (member_id)
     SEMI JOIN (SELECT member_id FROM member_told UNION SELECT member_id FROM expected_standing) known USING (member_id)
     QUALIFY row_number() OVER (PARTITION BY member_id ORDER BY "partition", "offset" DESC) = 1
 )
