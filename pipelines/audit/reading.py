@@ -17,7 +17,6 @@ from urllib.request import urlopen
 import fastavro
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -27,6 +26,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipelines.failure import Failure
+from pipelines.runtime.offsets import Group
 
 BATCH = 10_000
 ANSWER_S = 15.0
@@ -185,14 +185,12 @@ class Topics:
 
     def committed(self, group: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
         """Up to where a consumer group has processed each partition of these topics, where it has at all."""
-        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        places = [(topic, number) for topic in topics for number in range(self.partitions(topic))]
         try:
-            places = asked[group].result(ANSWER_S).topic_partitions or []
+            found = Group(self._address, group).committed(places)
         except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
             raise self._unreachable(error) from error
-        return {(p.topic, p.partition): p.offset for p in places if p.topic in topics and p.offset >= 0}
+        return {place: offset for place, offset in found.items() if offset is not None}
 
     def _offsets(self, places: list[TopicPartition], spec: OffsetSpec, committed: bool) -> dict[int, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED

@@ -110,7 +110,7 @@ def check_offsets(admin: AdminClient, settings: Settings, partitions: int) -> No
     inputs = [(topic, partition) for topic in topics for partition in range(partitions)]
     changelogs = [(settings.changelog, partition) for partition in range(partitions)]
     try:
-        committed = offsets.committed(admin, settings.group, inputs)
+        committed = offsets.Group(settings.bootstrap_servers, settings.group).committed(inputs)
         low = offsets.begins(admin, inputs + changelogs)
         high = offsets.ends(admin, inputs + changelogs)
     except KafkaException as error:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -51,21 +49,32 @@ def _patiently(ask: Callable[[], Answered]) -> Answered:
             time.sleep(0.1)
 
 
-def committed(admin: AdminClient, group: str, places: Iterable[Place]) -> dict[Place, int | None]:
-    """The group's offset in each place, or None.
+class Group:
+    """Reads how far a group has come, without joining it.
 
-    What a crashed worker left open does not hold the answer back: the worker that is to abort it must know.
+    With a consumer: the admin client of librdkafka 2.12.2 ends the process when the group's coordinator is new, loading
+    or has moved (`rd_kafka_handle_OffsetFetch` asks a consumer group that an admin client does not have).
     """
-    wanted = [ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])]
 
-    def ask() -> ConsumerGroupTopicPartitions:
-        future: Future[ConsumerGroupTopicPartitions] = admin.list_consumer_group_offsets(
-            wanted, request_timeout=TIMEOUT_S
-        )[group]
-        return future.result()
+    def __init__(self, bootstrap: str, name: str) -> None:
+        self._reader = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": name,
+                "enable.auto.commit": False,
+                "isolation.level": "read_uncommitted",
+                "log_level": 2,
+            }
+        )
 
-    found: list[Any] = _patiently(ask).topic_partitions
-    return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
+    def committed(self, places: Iterable[Place]) -> dict[Place, int | None]:
+        """The group's offset in each place, or None.
+
+        What a crashed worker left open does not hold the answer back: the worker that is to abort it must know.
+        """
+        wanted = [TopicPartition(*place) for place in places]
+        found = _patiently(lambda: self._reader.committed(wanted, timeout=TIMEOUT_S))
+        return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
 
 
 def _listed(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, **given: Any) -> dict[Place, int]:
@@ -95,6 +104,7 @@ class Backlog:
     def __init__(self, admin: AdminClient, settings: Settings, partitions: int) -> None:
         self._admin = admin
         self._settings = settings
+        self._group = Group(settings.bootstrap_servers, settings.group)
         self._places = [
             (prefixed(settings.topic_prefix, topic), partition)
             for topic in settings.pipeline.reads
@@ -111,7 +121,7 @@ class Backlog:
         The end of a transaction has an offset, and is no record: such are counted while records are left, and are
         nothing once they are all that is left.
         """
-        done = committed(self._admin, self._settings.group, self._places)
+        done = self._group.committed(self._places)
         first = begins(self._admin, [place for place in self._places if done.get(place) is None])
         end = ends(self._admin, self._places)
         ahead = {place: (done.get(place) or first.get(place, 0), end[place]) for place in self._places}
