@@ -17,6 +17,8 @@ from tests.support.pipeline import Pipeline
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-rewrite", action="store_true", help="write the golden histories anew")
+    parser.addoption("--simulation-seed", type=int, help="live through this one seed of the simulation again")
+    parser.addoption("--simulation-seeds", type=int, default=1_000, help="seeds of the simulation")
     parser.addoption(
         "--orders-max", type=int, default=120, help="orders of arrival tried of a shuffled vector"
     )
