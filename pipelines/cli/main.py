@@ -21,6 +21,7 @@ MODULES: Final = {
     "run": ("run", "clock"),
     "verify": ("verify",),
     "member": ("member", "explain"),
+    "erase": ("erase",),
     "conformance": ("conformance",),
     "topics": ("topics",),
     "schemas": ("schemas",),

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipelines.cli.options import AsJson
 from pipelines.local.endpoints import endpoints
-from schemas import catalogue, compatibility, registry
+from schemas import catalogue, compatibility, personal, registry
 
 schemas = typer.Typer(help="The contracts of the topics.", no_args_is_help=True)
 
@@ -37,6 +37,12 @@ def release() -> None:
     """Note the sums of new versions: from now on they must not change."""
     fresh = compatibility.release()
     Console().print(f"released: {', '.join(fresh) or 'nothing new'}")
+
+
+@schemas.command(name="personal")
+def personal_data() -> None:
+    """Print the data map: which fields of which topic are personal, and how (for docs/PERSONAL-DATA.md)."""
+    typer.echo(personal.table(), nl=False)
 
 
 @schemas.command(name="register")
