@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from importlib import import_module
 from typing import Final
 
@@ -43,9 +42,8 @@ def build(wanted: str | None = None) -> typer.Typer:
     )
     app.callback()(lambda: None)
     modules = [name for name, commands in MODULES.items() if wanted in commands] or list(MODULES)
-    with warnings.catch_warnings(record=True):  # the registry client's OAuth library warns of its own future
-        for name in modules:
-            import_module(f"pipelines.cli.{name}").register(app)
+    for name in modules:
+        import_module(f"pipelines.cli.{name}").register(app)
     return app
 
 
