@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipelines.domain.facts import CommandKind, Member
 from pipelines.domain.ledger import LedgerAccount, Outcome, Reason, Refused
+from pipelines.domain.triggers.watch import Watch
+from pipelines.processors.triggers import Triggers
+from pipelines.programme_file import load_programme
 from state import layout
+from state.memory import MemoryStore
 from tests.domain.test_merging import BOTH, MERGED, O1, Accounted, of, told
-from tests.support.facts import command, order, tick
+from tests.support.facts import command, order, run, tick
 from tests.support.history import play
 from tests.support.programmes import reference
 
@@ -117,3 +123,20 @@ def test_a_merge_that_an_erasure_takes_back_leaves_the_other_what_is_theirs() ->
     assert accounted.has("m-1") == (0, 100)
     assert total(accounted, LedgerAccount.ERASED) == 100
     assert [e.member_id for e in accounted.ledger if e.reason is Reason.ERASURE] == ["m-2"]
+
+
+def test_the_triggers_keep_one_record_of_an_erased_member_and_no_timer() -> None:
+    triggers, store = Triggers(load_programme(Path("reference"))), MemoryStore()
+    for fact in (
+        *BOTH[:1],
+        O1,
+        run("E1", "2026-02-02T10:00:00Z", 6_000),
+        erased("m-1", "2026-02-10T10:00:00Z"),
+    ):
+        triggers.process(fact, store)
+    assert list(store.records) == [(layout.WATCH, "m-1", "")]
+    watch = layout.watch_of(store.records[layout.WATCH, "m-1", ""])
+    assert watch == Watch("m-1", watch.now_ms, watch.membership)
+    assert not store.timers
+    assert triggers.process(run("E2", "2026-02-12T10:00:00Z", 6_000), store) == []
+    assert list(store.records) == [(layout.WATCH, "m-1", "")]
