@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
@@ -185,9 +186,15 @@ def _tick(d: dict[str, Any]) -> Tick:
     return Tick(d["at"])
 
 
+@cache
+def _written(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """What the fields of a named tuple are called in its schema."""
+    return tuple(name.removesuffix("_ms") for name in fields)
+
+
 def _named(kind: Any, d: dict[str, Any]) -> Any:
     """The fields of a record as its named tuple calls them."""
-    return kind(*(d[name.removesuffix("_ms")] for name in kind._fields))
+    return kind(*(d[name] for name in _written(kind._fields)))
 
 
 def _told_entry(d: dict[str, Any]) -> LedgerEntry:
@@ -232,7 +239,7 @@ _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Fact | Tick]]] = {
 
 def _plainly(record: Any) -> dict[str, Any]:
     """A named tuple as a dictionary; instants lose their `_ms`, the schema says that they are milliseconds."""
-    return {name.removesuffix("_ms"): value for name, value in zip(record._fields, record, strict=True)}
+    return dict(zip(_written(record._fields), record, strict=True))
 
 
 def _with_lines(record: Any) -> dict[str, Any]:

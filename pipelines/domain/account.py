@@ -7,6 +7,7 @@ the next, and the journal writes down how.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from pipelines.domain.facts import Consent, Member
@@ -60,6 +61,9 @@ class ParkedUntil(NamedTuple):
     order_id: str
 
 
+_at_ms = attrgetter("at_ms")
+
+
 @dataclass(slots=True)
 class Account:
     """`now_ms` is the greatest recorded time or clock tick seen; `sequence` counts ledger entries.
@@ -108,17 +112,17 @@ class Account:
         """The earliest instant at which something happens by itself."""
         if self.merged_into is not None:
             return None
-        tier = self.standing.next_time_ms(programme)
-        waiting = [a.at_ms for a in self.calendar.activations.values()]
-        parked = [p.at_ms for p in self.parked.values()]
-        everything = [*waiting, *self.calendar.expiries, *parked, *self.reservations.values()]
-        everything += [] if tier is None else [tier]
+        everything = [*self.calendar.expiries, *self.reservations.values()]
+        everything += map(_at_ms, self.calendar.activations.values())
+        everything += map(_at_ms, self.parked.values())
+        if (tier := self.standing.next_time_ms(programme)) is not None:
+            everything.append(tier)
         return min(everything, default=None)
 
     def balance(self) -> Balance:
         """The account's totals as of its now."""
         waiting = self.calendar.activations.values()
-        upcoming = min((a.at_ms for a in waiting), default=None)
+        upcoming = min(map(_at_ms, waiting), default=None)
         expiry = min(self.calendar.expiries, default=None)
         return Balance(
             self.member_id,
