@@ -5,7 +5,7 @@ How active a member is follows a power law. Everything here is simulated, and ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -53,6 +53,14 @@ class Market(NamedTuple):
     scale: int
 
 
+class Change(NamedTuple):
+    """Something about a member that is other from an instant on, and when that was learnt."""
+
+    at_ms: int
+    learnt_ms: int
+    changed: dict[str, Any]
+
+
 MARKETS: Final = (
     Market("CH", "CHF", "Europe/Zurich", 100),
     Market("DE", "EUR", "Europe/Berlin", 100),
@@ -86,7 +94,9 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
     market = rnd.choices(MARKETS, (30, 30, 15, 15, 10))[0]
     end_ms = start_ms + days * DAY_MS
     joined = _member(member_id, market, start_ms, days, rnd)
-    told: list[Any] = [joined, *_merges(joined, number, end_ms, rnd)]
+    changes = [*_merges(joined, number, end_ms, rnd)]
+    changes += _changes_of_mind(joined, end_ms, Random(f"{seed}:{number}:consents"))
+    told: list[Any] = [*_versions(joined, changes)]
     orders_a_year = min(40.0, rnd.paretovariate(1.1) * 1.5)
     for n in range(_count(orders_a_year * days / 365, rnd)):
         told += _order(member_id, n, market, rnd.randrange(start_ms, end_ms), rnd)
@@ -137,24 +147,48 @@ def _member(member_id: str, market: Market, start_ms: int, days: int, rnd: Rando
     )
 
 
-def _merges(joined: Member, number: int, end_ms: int, rnd: Random) -> Iterator[Member]:
+def _merges(joined: Member, number: int, end_ms: int, rnd: Random) -> Iterator[Change]:
     """Some turn out to be the member before them, whose second card this is; and some of those were not, after all."""
     if not number or rnd.random() >= MERGED:
         return
     at_ms = rnd.randrange(joined.enrolled_at_ms, end_ms)
-    merged = joined._replace(
-        event_id=f"sim-{joined.member_id}@2",
-        version=2,
-        occurred_at_ms=at_ms,
-        recorded_at_ms=at_ms + rnd.randrange(1, 60_000),
-        merged_into=f"m-{number - 1:06d}",
-    )
-    yield merged
+    learnt_ms = at_ms + rnd.randrange(1, 60_000)
+    yield Change(at_ms, learnt_ms, {"merged_into": f"m-{number - 1:06d}"})
     if rnd.random() < 0.3:
-        later_ms = merged.recorded_at_ms + rnd.randrange(HOUR_MS, 40 * DAY_MS)
-        yield joined._replace(
-            event_id=f"sim-{joined.member_id}@3", version=3, occurred_at_ms=later_ms, recorded_at_ms=later_ms
+        later_ms = learnt_ms + rnd.randrange(HOUR_MS, 40 * DAY_MS)
+        yield Change(later_ms, later_ms, {"merged_into": None})
+
+
+def _changes_of_mind(joined: Member, end_ms: int, rnd: Random) -> Iterator[Change]:
+    """Some withdraw what they agreed to, and some of those agree again; some who were silent agree later."""
+    at_ms = rnd.randrange(joined.enrolled_at_ms, end_ms)
+    if not joined.consents:
+        if rnd.random() < 0.2:
+            yield _consent(at_ms, Consent("marketing", at_ms, None))
+    elif rnd.random() < 0.15:
+        yield _consent(at_ms, joined.consents[0]._replace(withdrawn_at_ms=at_ms))
+        if rnd.random() < 0.3:
+            again_ms = at_ms + rnd.randrange(DAY_MS, 60 * DAY_MS)
+            yield _consent(again_ms, Consent("marketing", again_ms, at_ms))
+
+
+def _consent(at_ms: int, consent: Consent) -> Change:
+    return Change(at_ms, at_ms, {"consents": (consent,)})
+
+
+def _versions(joined: Member, changes: Iterable[Change]) -> Iterator[Member]:
+    """The member, as told at first and again whenever something has changed."""
+    yield joined
+    known = joined
+    for change in sorted(changes, key=lambda change: change.learnt_ms):
+        known = known._replace(
+            event_id=f"sim-{joined.member_id}@{known.version + 1}",
+            version=known.version + 1,
+            occurred_at_ms=change.at_ms,
+            recorded_at_ms=change.learnt_ms,
+            **change.changed,
         )
+        yield known
 
 
 def _order(member_id: str, number: int, market: Market, at_ms: int, rnd: Random) -> Iterator[Any]:

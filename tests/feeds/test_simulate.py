@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 
@@ -66,6 +66,37 @@ def test_late_orders_are_late_by_days() -> None:
     ]
 
     assert sum(wait >= DAY_MS for wait in waits) / len(waits) == pytest.approx(0.5, abs=0.1)
+
+
+def test_some_agree_some_withdraw_some_agree_again_and_some_are_never_asked() -> None:
+    lives: dict[str, list[Member]] = defaultdict(list)
+    for arrival in simulate.facts(1, 1_000, 365, START, CLEAN):
+        if isinstance(arrival.fact, Member):
+            lives[arrival.fact.member_id].append(arrival.fact)
+    told = {name: sorted(life, key=lambda fact: fact.version) for name, life in lives.items()}
+    ways = Counter(
+        "".join("+" if at_the_time(fact) else "-" for fact in life if changes_consent(fact, life))
+        for life in told.values()
+    )
+
+    assert {way: round(count / 1_000, 1) for way, count in ways.items() if count >= 100} == {
+        "+": 0.6,
+        "-": 0.2,
+    }
+    assert {"+-", "+-+", "-+"} <= ways.keys()
+    for life in told.values():
+        assert [fact.version for fact in life] == list(range(1, len(life) + 1))
+        assert [fact.recorded_at_ms for fact in life] == sorted(fact.recorded_at_ms for fact in life)
+
+
+def at_the_time(fact: Member) -> bool:
+    return any(
+        c.granted_at_ms is not None and (c.withdrawn_at_ms or -1) < c.granted_at_ms for c in fact.consents
+    )
+
+
+def changes_consent(fact: Member, life: list[Member]) -> bool:
+    return fact.version == 1 or fact.consents != life[fact.version - 2].consents
 
 
 @pytest.mark.parametrize("count", [1_000, 2_345])
