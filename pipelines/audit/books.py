@@ -28,6 +28,20 @@ _ORDER_LINE = pa.struct(
         "eligible": pa.bool_(),
     }
 )
+_CONSENT = pa.struct({"purpose": _TEXT, "granted_at": _WHOLE, "withdrawn_at": _WHOLE})
+_TOLD = _PLACE | {
+    "trigger_id": _TEXT,
+    "member_id": _TEXT,
+    "kind": _TEXT,
+    "subject": _TEXT,
+    "purpose": _TEXT,
+    "channel": _TEXT,
+    "crossed_at": _WHOLE,
+    "recorded_at": _WHOLE,
+    "expires_at": _WHOLE,
+    "experiment": _TEXT,
+    "variant": _TEXT,
+}
 _RETURN_LINE = pa.struct({"line_id": _TEXT, "quantity": _WHOLE, "refund_minor": _WHOLE})
 
 TABLES: Mapping[str, pa.Schema] = {
@@ -69,7 +83,14 @@ TABLES: Mapping[str, pa.Schema] = {
             "subject": _TEXT,
         },
         "fact_member": _FACT
-        | {"version": _WHOLE, "enrolled_at": _WHOLE, "erased_at": _WHOLE, "merged_into": _TEXT},
+        | {
+            "version": _WHOLE,
+            "enrolled_at": _WHOLE,
+            "zone": _TEXT,
+            "consents": pa.list_(_CONSENT),
+            "erased_at": _WHOLE,
+            "merged_into": _TEXT,
+        },
         "fact_command": _FACT | {"command_id": _TEXT, "kind": _TEXT, "subject_id": _TEXT, "points": _WHOLE},
         "tick": _PLACE | {"at": _WHOLE},
         "handover": _PLACE | {"member_id": _TEXT},
@@ -132,6 +153,8 @@ TABLES: Mapping[str, pa.Schema] = {
         },
         "tier_changed": _PLACE
         | {"member_id": _TEXT, "kind": _TEXT, "from_tier": _TEXT, "tier": _TEXT, "effective_at": _WHOLE},
+        "sent_trigger": _TOLD,
+        "suppressed_trigger": _TOLD | {"reason": _TEXT},
         "derived": {**_PLACE, "granted_before": _WHOLE, "target": _WHOLE, "problem": _TEXT},
         "committed": {"topic": _TEXT, "partition": pa.int32(), "next_offset": _WHOLE},
         "programme": {
@@ -186,6 +209,18 @@ TABLES: Mapping[str, pa.Schema] = {
             "verifications": pa.list_(_TEXT),
         },
         "once": {"v": _WHOLE, "rule_id": _TEXT, "kind": _TEXT, "points": _WHOLE, "per_subject": pa.bool_()},
+        "trigger_kind": {
+            "rank": _WHOLE,
+            "kind": _TEXT,
+            "purpose": _TEXT,
+            "channel": _TEXT,
+            "lives_ms": _WHOLE,
+            "experiment": _TEXT,
+            "holdout_bp": _WHOLE,
+        },
+        "trigger_variant": {"experiment": _TEXT, "name": _TEXT, "from_weight": _WHOLE, "to_weight": _WHOLE},
+        "trigger_cap": {"rank": _WHOLE, "most": _WHOLE, "days": _WHOLE, "kind": _TEXT, "channel": _TEXT},
+        "trigger_quiet": {"from_minute": _WHOLE, "to_minute": _WHOLE},
     }.items()
 }
 FACT_TABLES = ("fact_order", "fact_return", "fact_engagement", "fact_member", "fact_command")
@@ -240,9 +275,8 @@ class Books:
 
     def count(self, query: str) -> int:
         """The one number that a query gives."""
-        found = self.database.execute(query).fetchone()
-        assert found is not None, query
-        return int(found[0])
+        ((number,),) = self.rows(query)
+        return int(number)
 
 
 def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:

@@ -43,6 +43,8 @@ class TopicNames(NamedTuple):
     command_results: str
     dead_letters: str
     handovers: str
+    triggers: str
+    suppressed_triggers: str
 
 
 def gather(
@@ -76,6 +78,8 @@ def gather(
         (names.tier_progress, desk.results("tier_progress", "progress")),
         (names.tiers, desk.results("tier_changed")),
         (names.command_results, desk.results("command_result")),
+        (names.triggers, desk.results("sent_trigger")),
+        (names.suppressed_triggers, desk.results("suppressed_trigger")),
     )
     return [topics.read(topic, _named(take, topic)) for topic, take in tables]
 

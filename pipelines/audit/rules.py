@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from importlib.resources import files
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import lcm
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from ruamel.yaml.error import YAMLError
 from pipelines.audit.books import Books, Row
 from pipelines.failure import Failure
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 EVER_MS = 1 << 62
 Given = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ def rules(given: Given) -> dict[str, list[Row]]:
     for v, (version, (from_ms, to_ms)) in enumerate(zip(versions, pairwise(starts), strict=True)):
         for table, rows in _version(version, from_ms, to_ms).items():
             tables.setdefault(table, []).extend({"v": v, **row} for row in rows)
-    return tables
+    return tables | _triggers(given.get("triggers") or {})
 
 
 def _lasting(given: Given) -> Row:
@@ -141,6 +142,58 @@ def _once(one: Given) -> Row:
         "points": int(one["points"]),
         "per_subject": per_subject,
     }
+
+
+def _triggers(given: Given) -> dict[str, list[Row]]:
+    """What members may be told, and the gate before it; nothing in a programme that tells nothing."""
+    kinds = given.get("kinds") or {}
+    experiments = [kind["experiment"] for kind in kinds.values() if "experiment" in kind]
+    quiet = given.get("quiet")
+    return {
+        "trigger_kind": _ranked(_trigger_kind(name, kind) for name, kind in kinds.items()),
+        "trigger_variant": [row for experiment in experiments for row in _variants(experiment)],
+        "trigger_cap": _ranked(_cap(one) for one in given.get("caps") or []),
+        "trigger_quiet": []
+        if quiet is None
+        else [{"from_minute": _minute(quiet["from"]), "to_minute": _minute(quiet["to"])}],
+    }
+
+
+def _trigger_kind(name: str, kind: Given) -> Row:
+    experiment = kind.get("experiment") or {}
+    return {
+        "kind": name,
+        "purpose": kind["purpose"],
+        "channel": kind["channel"],
+        "lives_ms": int(kind["lives_hours"]) * HOUR_MS,
+        "experiment": experiment.get("name"),
+        "holdout_bp": int(experiment.get("holdout_bp", 0)),
+    }
+
+
+def _variants(experiment: Given) -> list[Row]:
+    """Each with its part of the weights, from the sum of those before it on."""
+    weights = [int(weight) for weight in (experiment.get("variants") or {}).values()]
+    parts = pairwise(accumulate(weights, initial=0))
+    return [
+        {"experiment": experiment["name"], "name": name, "from_weight": begins, "to_weight": ends}
+        for name, (begins, ends) in zip(experiment.get("variants") or {}, parts, strict=True)
+    ]
+
+
+def _cap(one: Given) -> Row:
+    return {
+        "most": int(one["most"]),
+        "days": int(one["days"]),
+        "kind": one.get("kind"),
+        "channel": one.get("channel"),
+    }
+
+
+def _minute(text: str) -> int:
+    """A time of day, in minutes since midnight."""
+    hours, minutes = str(text).split(":")[:2]
+    return 60 * int(hours) + int(minutes)
 
 
 def _span(one: Given) -> Row:

@@ -14,6 +14,7 @@ RECOMPUTED = (
     "50_windows.sql",
 )
 ANSWERED = ("60_engagements.sql", "65_ledger_by_lot.sql", "70_expected.sql")
+TOLD = "SELECT (SELECT count(*) FROM sent_trigger) + (SELECT count(*) FROM suppressed_trigger)"
 SHOWN = 5
 
 
@@ -58,14 +59,24 @@ def _follow_tiers(books: Books) -> None:
 
 
 def findings(books: Books) -> list[Finding]:
-    """Every check, in order, on books that have been recomputed."""
-    names = sorted(file.name for file in (SQL / "checks").iterdir() if file.name.endswith(".sql"))
-    return [_finding(books, name) for name in names]
+    """Every check, in order, on books that have been recomputed; those of the gate when anything was told."""
+    return [*_findings(books, "checks"), *(gate_findings(books) if books.count(TOLD) else ())]
 
 
-def _finding(books: Books, name: str) -> Finding:
+def gate_findings(books: Books) -> list[Finding]:
+    """The checks of what members are told, which need the members' facts and their orders, and no points."""
+    books.run("80_told.sql")
+    return _findings(books, "gate")
+
+
+def _findings(books: Books, folder: str) -> list[Finding]:
+    names = sorted(file.name for file in (SQL / folder).iterdir() if file.name.endswith(".sql"))
+    return [_finding(books, folder, name) for name in names]
+
+
+def _finding(books: Books, folder: str, name: str) -> Finding:
     """A check is a query for offenders, opened by its promise and a count of what it looks at."""
-    query = (SQL / "checks" / name).read_text()
+    query = (SQL / folder / name).read_text()
     promise, over = (line.removeprefix("--").strip() for line in query.splitlines()[:2])
     books.database.execute(f"CREATE OR REPLACE TEMP TABLE offender AS {query}")
     first = books.database.execute(
@@ -112,6 +123,8 @@ FIGURES = {
         SELECT coalesce(sum(CASE WHEN to_account = 'REDEEMED' THEN points ELSE -points END), 0)
         FROM ledger WHERE 'REDEEMED' IN (from_account, to_account)""",
     "points expired": "SELECT coalesce(sum(expired), 0) FROM ledger_lot",
+    "triggers": "SELECT count(*) FROM sent_trigger",
+    "suppressed triggers": "SELECT count(*) FROM suppressed_trigger",
 }
 
 

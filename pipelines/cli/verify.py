@@ -61,6 +61,8 @@ def cluster(given_prefix: str | None) -> Cluster:
         catalogue.COMMAND_RESULTS,
         catalogue.DEAD_LETTERS,
         catalogue.HANDOVERS,
+        catalogue.TRIGGERS,
+        catalogue.SUPPRESSED_TRIGGERS,
     )
     return Cluster(
         Topics(found.bootstrap_servers),
@@ -82,6 +84,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Audit the ledger: it closes, balances equal it, and points recomputed from the facts equal it.
+
+    When members were told anything, the gate too: consent, holdout, caps, quiet hours, and every reason not to tell.
 
     Exit code 1 when a check failed.
     """

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.audit.books import Books
 from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from pipelines.domain.ledger import NoBalance
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 from tests.support.history import History
 
 TOPIC = {
@@ -54,6 +55,14 @@ def enter_history(books: Books, history: History) -> None:
     for offset, gone in enumerate(history.gone, len(history.balances) + len(history.progress)):
         what = "balance" if isinstance(gone, NoBalance) else "progress"
         books.add("removed", [row(gone, "removed", offset) | {"what": what}])
+
+
+def enter_told(books: Books, told: Iterable[Told]) -> None:
+    """What members were told, and what not."""
+    given = list(told)
+    for table, kind in (("sent_trigger", Trigger), ("suppressed_trigger", SuppressedTrigger)):
+        of_it = [one for one in given if isinstance(one, kind)]
+        books.add(table, [row(one, table, offset) for offset, one in enumerate(of_it)])
 
 
 def row(record: Any, topic: str, offset: int) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def at(offset: int, value: bytes | None, key: bytes | None = b"m-1", timestamp_m
         ("tier_progress", "loyalty.tier-progress.v1"),
         ("tier_changed", "loyalty.tiers.v1"),
         ("dead_letter", "loyalty.dead-letters.v1"),
+        ("sent_trigger", "loyalty.triggers.v1"),
+        ("suppressed_trigger", "loyalty.suppressed-triggers.v1"),
     ],
 )
 def test_every_column_is_a_field_of_its_topic(table: str, topic: str) -> None:

@@ -38,3 +38,28 @@ def test_a_file_that_is_no_programme_is_one_failure(tmp_path: Path, text: str) -
 
     with Books() as books, pytest.raises(Failure, match="cannot be read"):
         enter_rules(books, file)
+
+
+def test_what_members_may_be_told_is_read_with_the_gate() -> None:
+    with Books() as books:
+        enter_rules(books, Path("reference"))
+
+        assert books.rows("FROM trigger_quiet") == [(22 * 60, 6 * 60)]
+        assert books.rows("FROM trigger_cap ORDER BY rank") == [
+            (0, 1, 1, None, "push"),
+            (1, 1, 7, "POINTS_ACTIVATED", None),
+        ]
+        assert books.rows("FROM trigger_variant ORDER BY from_weight") == [
+            ("nudge-2026q1", "plain", 0, 1),
+            ("nudge-2026q1", "shoe", 1, 2),
+        ]
+        assert books.rows(
+            "SELECT kind, lives_ms, holdout_bp FROM trigger_kind WHERE experiment IS NOT NULL"
+        ) == [("WIN_BACK_DUE", 168 * 3_600_000, 1_000)]
+
+
+def test_a_programme_that_tells_nothing_has_no_gate() -> None:
+    with Books() as books:
+        enter_rules(books, Path("demo"))
+
+        assert books.count("SELECT count(*) FROM trigger_kind") == 0

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipelines.domain.facts import Member, PointsCommand, Tick
+from pipelines.domain.facts import Member, Tick
 from pipelines.domain.ledger import LedgerEntry
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 from pipelines.domain.triggers.rules import TriggerKind
@@ -25,6 +25,7 @@ from state import layout
 from state.memory import MemoryStore
 from tests.support.facts import DAY_MS, HOUR_MS, ms
 from tests.support.history import play
+from tests.support.told import at_ms, watched
 
 START = ms("2025-01-01T00:00:00Z")
 DAYS = 500
@@ -33,18 +34,11 @@ PROGRAMME = load_programme(Path("reference"))
 SPOILT = Shares(late=0.05, too_late=0.01, duplicate=0.02, stale=0.02, out_of_order=0.01)
 
 
-def at_ms(seen: Any) -> int:
-    return int(seen.at_ms if isinstance(seen, Tick) else seen.recorded_at_ms)
-
-
 @cache
 def seen() -> list[Any]:
     """All that is read of sixteen lives: facts and what the accounts said of them, by recorded time."""
     facts = [arrival.fact for arrival in simulate.facts(11, 16, DAYS, START, SPOILT)]
-    history = play([*facts, END], PROGRAMME)
-    read = [fact for fact in facts if not isinstance(fact, PointsCommand)]
-    said = (*history.ledger, *history.tiers, *history.progress, *history.gone)
-    return sorted((*read, *said), key=at_ms)
+    return watched(facts, play([*facts, END], PROGRAMME))
 
 
 def told(read: Iterable[Any], store: MemoryStore | None = None) -> list[Told]:
