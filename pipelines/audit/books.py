@@ -256,8 +256,11 @@ class Books:
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Enter rows; a column that a row lacks is NULL, what the table lacks is left out."""
-        entered, schema = list(rows), TABLES[table]
-        self._insert(table, pa.table([_column(entered, field) for field in schema], schema=schema))
+        self._insert(table, as_table(table, list(rows)))
+
+    def add_files(self, table: str, pattern: str) -> None:
+        """Enter what stands in Parquet files, each a table that `as_table` made."""
+        self.database.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [pattern])
 
     def _insert(self, table: str, rows: pa.Table, create: bool = False) -> None:
         self.database.register("incoming", rows)
@@ -277,6 +280,25 @@ class Books:
         """The one number that a query gives."""
         ((number,),) = self.rows(query)
         return int(number)
+
+
+def as_table(table: str, rows: Sequence[Row]) -> pa.Table:
+    """Rows in the columns of a table of the books."""
+    schema = TABLES[table]
+    return pa.table([_column(rows, field) for field in schema], schema=schema)
+
+
+def as_row(record: Any, topic: str, offset: int, partition: int = 0) -> dict[str, Any]:
+    """A record that never was on a topic, as it would read there: instants lose their `_ms`, enumerations are text."""
+    return {**_plain(record), "topic": topic, "partition": partition, "offset": offset}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {name.removesuffix("_ms"): _plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value
 
 
 def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from pipelines.audit.books import Books
 from pipelines.audit.digest import ledger_digest
+from pipelines.audit.verification import Finding
 from pipelines.cli.feed import SETTLE_DAYS, progress
 from pipelines.cli.options import AsJson, TopicPrefix
 from pipelines.cli.run import worker_settings
@@ -105,9 +106,9 @@ def demo(
         "workers killed": str(kills),
     }
 
-    def draw(books: Books) -> None:
+    def draw(books: Books, found: Sequence[Finding]) -> None:
         told = summary(books, facts_per_second=fed.facts / seconds if seconds else None, seconds=seconds)
-        write_report(books, head, report, told)
+        write_report(books, head, report, told, found)
         if not as_json:
             print_summary(told, Console(highlight=False))
 

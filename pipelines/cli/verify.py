@@ -20,6 +20,7 @@ from pipelines.audit.rules import enter_rules
 from pipelines.audit.verification import Finding, figures, findings, recompute
 from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix
 from pipelines.local.endpoints import endpoints
+from pipelines.report.report import write_report
 from pipelines.topics import ACCOUNTS, prefixed
 from schemas import catalogue
 
@@ -81,6 +82,9 @@ def verify(
     derivations: Annotated[
         bool, typer.Option("--derivations", help="Check every entry's own derivation too; slower.")
     ] = False,
+    report_to: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report of the topics and the audit here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Audit the ledger: it closes, balances equal it, and points recomputed from the facts equal it.
@@ -90,7 +94,12 @@ def verify(
     Exit code 1 when a check failed.
     """
     group = prefixed(topic_prefix or "", ACCOUNTS.group)
-    report = audit(cluster(topic_prefix), group, programme, derivations, Console(stderr=True))
+
+    def draw(books: Books, found: Sequence[Finding]) -> None:
+        if report_to is not None:
+            write_report(books, {}, report_to, audited=found)
+
+    report = audit(cluster(topic_prefix), group, programme, derivations, Console(stderr=True), draw)
     if as_json:
         print_json(report)
     else:
@@ -105,7 +114,7 @@ def audit(
     programme: Path,
     derivations: bool,
     console: Console,
-    then: Callable[[Books], None] = lambda books: None,
+    then: Callable[[Books, Sequence[Finding]], None] = lambda books, found: None,
 ) -> Report:
     """Read, recompute, compare; the worker should have caught up. `then` sees the books before they close."""
     columns = (
@@ -129,7 +138,7 @@ def audit(
         bar.update(read, description="recomputing from the facts")
         recompute(books)
         report = Report(extents, figures(books), findings(books))
-        then(books)
+        then(books, report.findings)
         return report
 
 
@@ -146,7 +155,7 @@ def print_json(report: Report) -> None:
 
 def print_tables(report: Report, console: Console) -> None:
     """For people: what was looked at, what holds and what does not, with the first offenders."""
-    console.print(_topics(report.extents), _figures(report.figures), _checks(report.findings))
+    console.print(_topics(report.extents), _figures(report.figures), checks_table(report.findings))
     for finding in report.findings:
         for offender in finding.first:
             console.print(f"[red]{finding.check}[/]: {escape(offender.who)} {escape(offender.what)}")
@@ -177,7 +186,8 @@ def _figures(told: dict[str, int]) -> Table:
     return table
 
 
-def _checks(found: Sequence[Finding]) -> Table:
+def checks_table(found: Sequence[Finding]) -> Table:
+    """What each check promises, how much it looked at, and how much of it is wrong."""
     table = Table("check", "promise", title="Checks")
     table.add_column("looked at", justify="right")
     table.add_column("wrong", justify="right")

@@ -40,6 +40,9 @@ ARTICLES: Final = (
 )
 
 
+SHOES: Final = frozenset({"trail", "road", "spike"})
+TRAINING: Final = 0.01
+"""The share of members who train for a marathon, if they have bought shoes."""
 MERGED: Final = 0.02
 """The share of members who turn out to be the one before them."""
 
@@ -71,11 +74,11 @@ MARKETS: Final = (
 
 
 def facts(
-    seed: int, members: int, days: int, start_ms: int, shares: Shares | None = None
+    seed: int, members: int, days: int, start_ms: int, shares: Shares | None = None, first: int = 0
 ) -> Iterator[Arrival]:
-    """All facts of `members` over `days` from `start_ms` on, in order of arrival."""
-    chosen = shares or Shares()
-    return merged(_member_facts(seed, number, days, start_ms, chosen) for number in range(members))
+    """All facts of `members`, from number `first` on, over `days` from `start_ms` on, in order of arrival."""
+    chosen, numbers = shares or Shares(), range(first, first + members)
+    return merged(_member_facts(seed, number, days, start_ms, chosen) for number in numbers)
 
 
 def exactly(seed: int, members: int, count: int, start_ms: int) -> Iterator[Arrival]:
@@ -104,6 +107,7 @@ def _member_facts(seed: int, number: int, days: int, start_ms: int, shares: Shar
     worn = [f"{f.order_id}:{f.lines[0].line_id}" for f in told if isinstance(f, Order) and f.version == 1]
     for n in range(_count(runs, rnd)):
         told += _run(member_id, n, market, rnd.randrange(start_ms, end_ms), worn, rnd)
+    told += _training(member_id, market, told, end_ms, Random(f"{seed}:{number}:training"))
     if rnd.random() < 0.4:
         at_ms = rnd.randrange(start_ms, end_ms)
         told.append(_engagement(member_id, "profile", EngagementKind.PROFILE_COMPLETED, at_ms, market, None))
@@ -297,6 +301,30 @@ def _run(
             status=EngagementStatus.DELETED if deleted else EngagementStatus.EDITED,
             recorded_at_ms=run.recorded_at_ms + rnd.randrange(HOUR_MS, 3 * DAY_MS),
             distance_m=max(400, (run.distance_m or 0) - rnd.randrange(3_000)),
+        )
+
+
+def _training(
+    member_id: str, market: Market, told: list[Any], end_ms: int, rnd: Random
+) -> Iterator[Engagement]:
+    """A few train for a marathon in one pair of shoes, some 25 km a week."""
+    if rnd.random() >= TRAINING:
+        return
+    orders = sorted(
+        (f for f in told if isinstance(f, Order) and f.version == 1), key=lambda f: f.placed_at_ms
+    )
+    pairs = [(o, line) for o in orders for line in o.lines if line.category in SHOES]
+    if not pairs:
+        return
+    order, line = pairs[0]
+    at_ms, number = order.placed_at_ms + 7 * DAY_MS, 0
+    while (at_ms := at_ms + rnd.randrange(2 * DAY_MS, 4 * DAY_MS)) < end_ms:
+        number += 1
+        run = _engagement(
+            member_id, f"long{number}", EngagementKind.RUN, at_ms, market, f"{order.order_id}:{line.line_id}"
+        )
+        yield run._replace(
+            distance_m=max(4_000, int(rnd.gauss(11_000, 3_000))), verification=Verification.GPS
         )
 
 

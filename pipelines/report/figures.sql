@@ -88,7 +88,15 @@ FROM fact_order ANTI JOIN dead_letter USING (topic, "partition", "offset") GROUP
 
 CREATE OR REPLACE VIEW report_weeks AS
 SELECT unnest(generate_series(min(week), max(week), INTERVAL 7 DAY))::DATE AS week
-FROM (SELECT week FROM report_moves UNION ALL SELECT week FROM report_order_weeks);
+FROM (
+    SELECT week FROM report_moves
+    UNION ALL
+    SELECT week FROM report_order_weeks
+    UNION ALL
+    SELECT date_trunc('week', make_timestamp(recorded_at * 1000))::DATE FROM sent_trigger
+    UNION ALL
+    SELECT date_trunc('week', make_timestamp(recorded_at * 1000))::DATE FROM suppressed_trigger
+);
 
 CREATE OR REPLACE VIEW report_orders_by_week AS
 SELECT week, count(o.week)::BIGINT AS orders
@@ -161,3 +169,26 @@ FROM offer LEFT JOIN rewarded USING (id) GROUP BY id ORDER BY added DESC, id;
 
 CREATE OR REPLACE VIEW report_dead_letters AS
 SELECT topic, error_class, count(*)::BIGINT AS records FROM dead_letter GROUP BY ALL ORDER BY records DESC, topic, error_class;
+
+-- What members were told, by kind: what was sent, and why the rest was not. A withdrawn one was sent before.
+CREATE OR REPLACE VIEW report_decisions AS
+SELECT kind, 'SENT' AS reason, date_trunc('week', make_timestamp(recorded_at * 1000))::DATE AS week, member_id FROM sent_trigger
+UNION ALL
+SELECT kind, reason, date_trunc('week', make_timestamp(recorded_at * 1000))::DATE, member_id FROM suppressed_trigger;
+
+CREATE OR REPLACE VIEW report_triggers AS
+SELECT kind, count(*) FILTER (reason = 'SENT')::BIGINT AS sent, count(DISTINCT member_id) FILTER (reason = 'SENT')::BIGINT AS members,
+       count(*) FILTER (reason = 'NO_CONSENT')::BIGINT AS no_consent, count(*) FILTER (reason = 'HOLDOUT')::BIGINT AS holdout,
+       count(*) FILTER (reason = 'NO_LONGER_TRUE')::BIGINT AS no_longer_true,
+       count(*) FILTER (reason = 'FREQUENCY_CAP')::BIGINT AS frequency_cap, count(*) FILTER (reason = 'WITHDRAWN')::BIGINT AS withdrawn
+FROM report_decisions GROUP BY kind ORDER BY sent DESC, kind;
+
+CREATE OR REPLACE VIEW report_sent_by_week AS
+SELECT week, kind, count(member_id)::BIGINT AS sent
+FROM report_weeks CROSS JOIN (SELECT DISTINCT kind FROM sent_trigger)
+LEFT JOIN (SELECT * FROM report_decisions WHERE reason = 'SENT') USING (week, kind) GROUP BY week, kind ORDER BY week, kind;
+
+CREATE OR REPLACE VIEW report_suppressed_by_week AS
+SELECT week, reason, count(member_id)::BIGINT AS suppressed
+FROM report_weeks CROSS JOIN (SELECT DISTINCT reason FROM suppressed_trigger)
+LEFT JOIN report_decisions USING (week, reason) GROUP BY week, reason ORDER BY week, reason;

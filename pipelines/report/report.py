@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, select_autoescape
 
 from pipelines.audit.books import Books
+from pipelines.audit.verification import Finding
 from pipelines.report.charts import Chart, Kind, Series, draw
 from pipelines.report.summary import HERE, SAID, Origin, Summary, rows, summary
 
@@ -30,6 +31,25 @@ COLOURS = {
     "ACTIVITY_DELETED": "orange",
     "EDIT": "amber",
 }
+KIND_COLOURS = {
+    "TIER_REACHED": "violet",
+    "NEXT_TIER_NEAR": "lilac",
+    "TIER_LAPSING": "pink",
+    "POINTS_ACTIVATED": "blue",
+    "POINTS_EXPIRING": "sky",
+    "WIN_BACK_DUE": "red",
+    "REVIEW_DUE": "teal",
+    "BIRTHDAY": "amber",
+    "STREAK_REACHED": "green",
+    "SHOE_WORN": "orange",
+}
+SUPPRESSION_COLOURS = {
+    "NO_CONSENT": "grey",
+    "HOLDOUT": "violet",
+    "NO_LONGER_TRUE": "amber",
+    "FREQUENCY_CAP": "blue",
+    "WITHDRAWN": "red",
+}
 TIER_COLOURS = ("sky", "blue", "navy", "violet", "pink", "teal")
 ORIGINS = {
     Origin.COMPLETEJOURNEY: {
@@ -46,15 +66,31 @@ ORIGINS = {
 }
 
 
-def write_report(books: Books, figures: Mapping[str, str], path: Path, told: Summary | None = None) -> Path:
-    """Write the report of the books to `path`; `figures` (name and value) tell of the run, at its end."""
-    page = render(books, figures, told or summary(books))
+def write_report(
+    books: Books,
+    figures: Mapping[str, str],
+    path: Path,
+    told: Summary | None = None,
+    audited: Sequence[Finding] = (),
+    in_memory: bool = False,
+) -> Path:
+    """Write the report of the books to `path`; `figures` (name and value) tell of the run, `audited` what was checked.
+
+    The page says if the books were never on topics, but come from the rules run in memory.
+    """
+    page = render(books, figures, told or summary(books), audited, in_memory)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render(books: Books, figures: Mapping[str, str], told: Summary) -> str:
+def render(
+    books: Books,
+    figures: Mapping[str, str],
+    told: Summary,
+    audited: Sequence[Finding] = (),
+    in_memory: bool = False,
+) -> str:
     """The page; the views must have been entered, which `summary` does."""
     environment = Environment(
         autoescape=select_autoescape(default=True),
@@ -75,20 +111,25 @@ def render(books: Books, figures: Mapping[str, str], told: Summary) -> str:
         campaigns=_records(books, "report_campaigns"),
         outcomes=("applied", "duplicate", "stale", "refused"),
         topics=_by_topic(told),
+        kind_colours=KIND_COLOURS,
+        audited=audited,
+        in_memory=in_memory,
         figures=figures,
     )
 
 
 def charts(books: Books, origin: Origin) -> list[Chart]:
     """The plots of the report; their numbers are those of the views, less what is too small to be seen."""
-    made: Iterable[Callable[[Books, Callable[..., Chart]], Chart]] = (
+    made: list[Callable[[Books, Callable[..., Chart]], Chart]] = [
         _issued,
         _taken_back,
         _tiers,
         _held,
         _pending,
         _orders,
-    )
+    ]
+    if rows(books, "report_triggers"):
+        made += [_sent, _suppressed]
     weeks = tuple(week for (week,) in sorted(rows(books, "report_weeks")))
     return [make(books, partial(_chart, origin, weeks)) for make in made]
 
@@ -201,6 +242,38 @@ def _orders(books: Books, chart: Callable[..., Chart]) -> Chart:
         "orders a week",
         _columns(books, "report_orders_by_week", ("Orders", "teal", 1)),
     )
+
+
+def _sent(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "sent",
+        Kind.BARS,
+        "Triggers",
+        "What members were to be told, by the week in which the gate let it pass, and what it was about.",
+        "triggers a week",
+        _stacked(rows(books, "report_sent_by_week"), KIND_COLOURS),
+    )
+
+
+def _suppressed(books: Books, chart: Callable[..., Chart]) -> Chart:
+    return chart(
+        "suppressed",
+        Kind.BARS,
+        "Not told, and why",
+        "What was true of members and was kept from them, by the gate's first reason. "
+        "Withdrawn is what had been sent and was not true any more. The scale is its own.",
+        "triggers a week",
+        _stacked(rows(books, "report_suppressed_by_week"), SUPPRESSION_COLOURS),
+    )
+
+
+def _stacked(found: Iterable[tuple[date, str, int]], colours: Mapping[str, str]) -> list[Series]:
+    """A series a name, the greatest first."""
+    by_name: dict[str, list[int]] = {}
+    for _, name, count in found:
+        by_name.setdefault(name, []).append(count)
+    greatest = sorted(by_name, key=lambda name: (-sum(by_name[name]), name))
+    return [Series(_words(name), colours.get(name, "grey"), tuple(by_name[name])) for name in greatest]
 
 
 def _columns(books: Books, view: str, *wanted: tuple[str, str, int]) -> list[Series]:

@@ -66,6 +66,19 @@ class DeadLetters(NamedTuple):
     records: int
 
 
+class TriggerCount(NamedTuple):
+    """What was told of one kind, to how many members, and why the rest was not; what was withdrawn had been sent."""
+
+    kind: str
+    sent: int
+    members: int
+    no_consent: int
+    holdout: int
+    no_longer_true: int
+    frequency_cap: int
+    withdrawn: int
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The topics in numbers; `baskets` are the orders that are not simulated.
@@ -89,6 +102,7 @@ class Summary:
     tier_points: tuple[TierPoints, ...]
     tier_members: tuple[TierMembers, ...]
     dead_letters: tuple[DeadLetters, ...]
+    triggers: tuple[TriggerCount, ...]
     facts_per_second: float | None
     seconds: float | None
 
@@ -125,6 +139,7 @@ def summary(books: Books, *, facts_per_second: float | None = None, seconds: flo
         tier_points=tuple(TierPoints(*row) for row in rows(books, "report_points_by_tier")),
         tier_members=tuple(TierMembers(*row) for row in rows(books, "report_members")),
         dead_letters=tuple(DeadLetters(*row) for row in rows(books, "report_dead_letters")),
+        triggers=tuple(TriggerCount(*row) for row in rows(books, "report_triggers")),
         facts_per_second=facts_per_second,
         seconds=seconds,
     )
@@ -159,6 +174,8 @@ def print_summary(told: Summary, console: Console) -> None:
     console.print(Group(_head(told), _facts(told), _points(told), _tiers(told)))
     if told.dead_letters:
         console.print(_numbers("Set aside", "topic", "why", rows=told.dead_letters))
+    if told.triggers:
+        console.print(_triggers(told))
     console.print(SAID[told.origin], highlight=False)
 
 
@@ -221,6 +238,15 @@ def _tiers(told: Summary) -> Table:
     for tier in dict.fromkeys([*now, *then]):
         points = then.get(tier, TierPoints(tier, 0, 0))
         table.add_row(tier, f"{now.get(tier, 0):,}", f"{points.issued:,}", f"{points.taken_back:,}")
+    return table
+
+
+def _triggers(told: Summary) -> Table:
+    table = Table("kind", title="What members were told, and why not")
+    for name in TriggerCount._fields[1:]:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in told.triggers:
+        table.add_row(row.kind, *(f"{number:,}" for number in row[1:]))
     return table
 
 

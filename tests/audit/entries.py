@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from pipelines.audit.books import Books
+from pipelines.audit.books import Books, as_row
 from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from pipelines.domain.ledger import NoBalance
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
@@ -34,9 +34,9 @@ def enter_facts(books: Books, facts: Iterable[Fact | Tick]) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     for offset, fact in enumerate(facts):
         if isinstance(fact, Tick):
-            rows.setdefault("tick", []).append(row(fact, "clock", offset))
+            rows.setdefault("tick", []).append(as_row(fact, "clock", offset))
         else:
-            rows.setdefault(TABLE[type(fact)], []).append(row(fact, TOPIC[type(fact)], offset))
+            rows.setdefault(TABLE[type(fact)], []).append(as_row(fact, TOPIC[type(fact)], offset))
     for table, entered in rows.items():
         books.add(table, entered)
 
@@ -51,10 +51,10 @@ def enter_history(books: Books, history: History) -> None:
         ("command_result", history.answers),
     )
     for table, records in results:
-        books.add(table, [row(record, table, offset) for offset, record in enumerate(records)])
+        books.add(table, [as_row(record, table, offset) for offset, record in enumerate(records)])
     for offset, gone in enumerate(history.gone, len(history.balances) + len(history.progress)):
         what = "balance" if isinstance(gone, NoBalance) else "progress"
-        books.add("removed", [row(gone, "removed", offset) | {"what": what}])
+        books.add("removed", [as_row(gone, "removed", offset) | {"what": what}])
 
 
 def enter_told(books: Books, told: Iterable[Told]) -> None:
@@ -62,20 +62,7 @@ def enter_told(books: Books, told: Iterable[Told]) -> None:
     given = list(told)
     for table, kind in (("sent_trigger", Trigger), ("suppressed_trigger", SuppressedTrigger)):
         of_it = [one for one in given if isinstance(one, kind)]
-        books.add(table, [row(one, table, offset) for offset, one in enumerate(of_it)])
-
-
-def row(record: Any, topic: str, offset: int) -> dict[str, Any]:
-    """A record as it reads on its topic: instants lose their `_ms`, enumerations are text."""
-    return {**_plain(record), "topic": topic, "partition": 0, "offset": offset}
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return {name.removesuffix("_ms"): _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return value
+        books.add(table, [as_row(one, table, offset) for offset, one in enumerate(of_it)])
 
 
 def enter_programme(books: Books, **changes: Any) -> None:

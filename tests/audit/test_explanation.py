@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.audit.books import as_row
 from pipelines.audit.explanation import explained
 from pipelines.audit.statement import lots
 from pipelines.audit.words import exactly, instant, money
 from pipelines.domain.facts import Fact, OrderStatus, ReturnStatus, Tick, Verification
 from pipelines.domain.ledger import LedgerEntry
-from tests.audit.entries import row
 from tests.audit.test_recomputation import PACER, RETURN_A, reference_order
 from tests.support.facts import member, run, tick
 from tests.support.history import play
@@ -22,7 +22,7 @@ from tests.support.programmes import reference
 
 def written(ledger: Iterable[LedgerEntry]) -> list[dict[str, Any]]:
     """Entries as they read on their topic: named inputs, and numerators as text."""
-    rows = [row(entry, "ledger", n) for n, entry in enumerate(ledger)]
+    rows = [as_row(entry, "ledger", n) for n, entry in enumerate(ledger)]
     for derivation in (one["derivation"] for one in rows):
         derivation["inputs"] = [{"name": name, "value": value} for name, value in derivation["inputs"]]
         for term in derivation["terms"]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import given
 
+from pipelines.audit.books import as_row
 from pipelines.audit.timetravel import as_of
 from pipelines.domain.facts import Fact, Tick
-from tests.audit.entries import row
 from tests.laws.strategies import LAST_MS, spending_histories
 from tests.support.facts import DAY_MS, line, member, ms, order
 from tests.support.history import History, play
@@ -23,8 +23,8 @@ LATE = [
 
 def told(history: History) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return (
-        [row(entry, "ledger", n) for n, entry in enumerate(history.ledger)],
-        [row(change, "tiers", n) for n, change in enumerate(history.tiers)],
+        [as_row(entry, "ledger", n) for n, entry in enumerate(history.ledger)],
+        [as_row(change, "tiers", n) for n, change in enumerate(history.tiers)],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.programme_file import load_programme
 from schemas import catalogue
+from tests.cli.test_main import loyalty
 from tests.support.facts import DAY_MS, ms
 from tests.support.pipeline import Pipeline, wait_until
 
@@ -58,6 +60,34 @@ def test_kill_9_in_the_middle_tells_nobody_twice_and_nothing_else(pipeline: Pipe
     lived(again)
     again.run(REFERENCE, "t0", processor="triggers")
     assert told(again) == killed
+
+
+def test_a_brands_year_is_told_and_the_auditor_finds_nothing_wrong(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three hundred members: the short version of benchmarks/simulated_year.py, through the broker."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", pipeline.cluster.bootstrap_servers)
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", pipeline.cluster.schema_registry_url)
+    apart, page = ("--topic-prefix", pipeline.prefix), pipeline.tmp_path / "year.html"
+    assert loyalty("feed", "simulate", "--members", 300, *apart) == 0
+    pipeline.run(REFERENCE)
+    pipeline.run(REFERENCE, "t0", processor="triggers")
+    capsys.readouterr()
+
+    assert loyalty("verify", "--json", "--report", page, *apart) == 0
+
+    report = json.loads(capsys.readouterr().out)
+    looked_at = {check["check"]: check["looked_at"] for check in report["checks"]}
+    assert looked_at["trigger-ids"] > 3_000
+    assert all(looked_at[check] for check in looked_at if check.startswith("trigger-"))
+    assert looked_at["suppressions"] > 1_000
+    assert "The auditor’s verdict: nothing is wrong" in page.read_text()
+
+    sent = pipeline.records(catalogue.TRIGGERS)[0]
+    pipeline.send_bytes(catalogue.TRIGGERS, sent.key, sent.value, sent.timestamp_ms)
+    pipeline.sender.flush()
+    assert loyalty("verify", *apart) == 1
+    assert "trigger-ids: " in capsys.readouterr().out
 
 
 def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> None:

@@ -99,6 +99,15 @@ def changes_consent(fact: Member, life: list[Member]) -> bool:
     return fact.version == 1 or fact.consents != life[fact.version - 2].consents
 
 
+def test_a_few_wear_out_a_pair_of_shoes() -> None:
+    worn: Counter[str] = Counter()
+    for arrival in simulate.facts(1, 1_000, 365, START, CLEAN):
+        if isinstance(arrival.fact, Engagement) and "-long" in arrival.fact.engagement_id:
+            worn[arrival.fact.subject or ""] += arrival.fact.distance_m or 0
+
+    assert 3 <= sum(metres > 600_000 for metres in worn.values()) <= len(worn) <= 15
+
+
 @pytest.mark.parametrize("count", [1_000, 2_345])
 def test_exactly_so_many(count: int) -> None:
     assert len(list(simulate.exactly(1, 50, count, START))) == count

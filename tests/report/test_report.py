@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from io import StringIO
@@ -13,15 +14,19 @@ import pytest
 from rich.console import Console
 
 from pipelines.audit.books import Books
+from pipelines.audit.rules import enter_rules
+from pipelines.audit.verification import gate_findings
 from pipelines.domain.ledger import LedgerAccount
+from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.programme_file import load_programme
-from pipelines.report.report import write_report
+from pipelines.report.report import charts, write_report
 from pipelines.report.summary import Origin, Summary, print_summary, summary
-from tests.audit.entries import enter_facts, enter_history, enter_programme
+from tests.audit.entries import enter_facts, enter_history, enter_programme, enter_told
 from tests.support.facts import DAY_MS, ms
 from tests.support.history import History, play
+from tests.support.told import tell
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,64 @@ def test_the_table_says_them(told: tuple[Books, Summary, History]) -> None:
     text = console.export_text()
     for word in ("BASE", "Starter", "order", f"{told[1].issued:,}"):
         assert word in text
+
+
+@pytest.fixture(scope="module")
+def announced() -> Iterator[tuple[Books, list[Told]]]:
+    """A brand's 300 days with what its members were told."""
+    arrivals = simulate.facts(3, 40, 300, ms("2025-06-01T00:00:00Z"))
+    facts = [arrival.fact for arrival in with_ticks(arrivals, DAY_MS, 70 * DAY_MS)]
+    history, told = tell(facts, load_programme(Path("reference")))
+    with Books() as books:
+        enter_rules(books, Path("reference"))
+        enter_facts(books, facts)
+        enter_history(books, history)
+        enter_told(books, told)
+        yield books, told
+
+
+def test_what_members_were_told_is_counted_by_kind_and_reason(announced: tuple[Books, list[Told]]) -> None:
+    books, told = announced
+
+    counted = {row.kind: row for row in summary(books).triggers}
+
+    sent = Counter(one.kind.value for one in told if isinstance(one, Trigger))
+    kept = Counter((o.kind.value, o.reason.value) for o in told if isinstance(o, SuppressedTrigger))
+    assert {kind: row.sent for kind, row in counted.items() if row.sent} == dict(sent)
+    for kind, row in counted.items():
+        assert row.no_consent == kept[kind, "NO_CONSENT"]
+        assert row.frequency_cap == kept[kind, "FREQUENCY_CAP"]
+        assert row.withdrawn == kept[kind, "WITHDRAWN"]
+        assert row.holdout == kept[kind, "HOLDOUT"]
+        assert row.no_longer_true == kept[kind, "NO_LONGER_TRUE"]
+
+
+def test_the_page_shows_them_by_week_with_the_auditors_verdict(
+    announced: tuple[Books, list[Told]], tmp_path: Path
+) -> None:
+    books, told = announced
+    found = gate_findings(books)
+
+    text = write_report(books, {}, tmp_path / "r.html", audited=found, in_memory=True).read_text()
+
+    said = " ".join(Page(text).said)
+    assert len(re.findall(r"<svg", text)) == 8
+    assert "The auditor’s verdict: nothing is wrong" in said
+    assert all(finding.promise in said for finding in found)
+    assert "without Kafka" in said and "All went through Kafka" not in said
+    for chart in charts(books, Origin.SIMULATED)[-2:]:
+        shown = sum(sum(series.values) for series in chart.series)
+        wanted = Trigger if chart.key == "sent" else SuppressedTrigger
+        assert shown == sum(isinstance(one, wanted) for one in told)
+
+
+def test_a_verdict_that_is_not_clean_says_so(announced: tuple[Books, list[Told]], tmp_path: Path) -> None:
+    books, _ = announced
+    wrong = [finding._replace(wrong=3) for finding in gate_findings(books)[:1]] + gate_findings(books)[1:]
+
+    text = write_report(books, {}, tmp_path / "r.html", audited=wrong).read_text()
+
+    assert "The auditor’s verdict: 1 of 9 checks failed" in text
 
 
 def test_no_records_make_no_report_fail(tmp_path: Path) -> None:
