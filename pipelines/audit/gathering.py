@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from pipelines.audit.books import TABLES, Books
@@ -55,8 +55,9 @@ def gather(
     group: str,
     progress: Progress,
     derivations: bool = False,
+    wanted: Collection[str] | None = None,
 ) -> list[Extent]:
-    """Read every topic to its end, and how far `group`, the worker's, has come.
+    """Read every topic, or those of the `wanted` tables, to its end, and how far `group`, the worker's, has come.
 
     Dead letters come first, to know of which facts the bytes must be kept.
     """
@@ -64,24 +65,25 @@ def gather(
     rows = [{"topic": t, "partition": p, "next_offset": offset} for (t, p), offset in done.items()]
     books.add("committed", rows)
     desk = Desk(books, schemas, progress)
-    tables = (
-        (names.dead_letters, desk.dead_letters),
-        (names.orders, desk.facts("fact_order")),
-        (names.returns, desk.facts("fact_return")),
-        (names.engagements, desk.facts("fact_engagement")),
-        (names.members, desk.facts("fact_member")),
-        (names.commands, desk.facts("fact_command")),
-        (names.clock, desk.results("tick")),
-        (names.handovers, desk.results("handover")),
-        (names.ledger, desk.ledger if derivations else desk.results("ledger")),
-        (names.balances, desk.results("balance", "balance")),
-        (names.tier_progress, desk.results("tier_progress", "progress")),
-        (names.tiers, desk.results("tier_changed")),
-        (names.command_results, desk.results("command_result")),
-        (names.triggers, desk.results("sent_trigger")),
-        (names.suppressed_triggers, desk.results("suppressed_trigger")),
-    )
-    return [topics.read(topic, _named(take, topic)) for topic, take in tables]
+    tables = {
+        "dead_letter": (names.dead_letters, desk.dead_letters),
+        "fact_order": (names.orders, desk.facts("fact_order")),
+        "fact_return": (names.returns, desk.facts("fact_return")),
+        "fact_engagement": (names.engagements, desk.facts("fact_engagement")),
+        "fact_member": (names.members, desk.facts("fact_member")),
+        "fact_command": (names.commands, desk.facts("fact_command")),
+        "tick": (names.clock, desk.results("tick")),
+        "handover": (names.handovers, desk.results("handover")),
+        "ledger": (names.ledger, desk.ledger if derivations else desk.results("ledger")),
+        "balance": (names.balances, desk.results("balance", "balance")),
+        "tier_progress": (names.tier_progress, desk.results("tier_progress", "progress")),
+        "tier_changed": (names.tiers, desk.results("tier_changed")),
+        "command_result": (names.command_results, desk.results("command_result")),
+        "sent_trigger": (names.triggers, desk.results("sent_trigger")),
+        "suppressed_trigger": (names.suppressed_triggers, desk.results("suppressed_trigger")),
+    }
+    chosen = [place for table, place in tables.items() if wanted is None or table in wanted]
+    return [topics.read(topic, _named(take, topic)) for topic, take in chosen]
 
 
 def _named(take: Callable[[str, Sequence[Record]], None], topic: str) -> Callable[[Sequence[Record]], None]:

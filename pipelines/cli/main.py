@@ -21,6 +21,7 @@ MODULES: Final = {
     "verify": ("verify",),
     "member": ("member", "explain"),
     "erase": ("erase",),
+    "experiments": ("experiments",),
     "conformance": ("conformance",),
     "topics": ("topics",),
     "schemas": ("schemas",),

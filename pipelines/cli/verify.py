@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -117,29 +118,27 @@ def audit(
     then: Callable[[Books, Sequence[Finding]], None] = lambda books, found: None,
 ) -> Report:
     """Read, recompute, compare; the worker should have caught up. `then` sees the books before they close."""
+    with Books() as books, reading(console) as advance:
+        enter_rules(books, programme)
+        extents = gather(books, place.topics, place.schemas, place.names, group, advance, derivations)
+        recompute(books)
+        report = Report(extents, figures(books), findings(books))
+        then(books, report.findings)
+        return report
+
+
+@contextmanager
+def reading(console: Console) -> Iterator[Callable[[str, int], None]]:
+    """Show how many records have been read, as it is told of them."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         TextColumn("{task.completed:,}"),
         TimeElapsedColumn(),
     )
-    with Books() as books, Progress(*columns, console=console, transient=True) as bar:
-        enter_rules(books, programme)
-        read = bar.add_task("records read", total=None)
-        extents = gather(
-            books,
-            place.topics,
-            place.schemas,
-            place.names,
-            group,
-            lambda _, count: bar.advance(read, count),
-            derivations,
-        )
-        bar.update(read, description="recomputing from the facts")
-        recompute(books)
-        report = Report(extents, figures(books), findings(books))
-        then(books, report.findings)
-        return report
+    with Progress(*columns, console=console, transient=True) as bar:
+        read = bar.add_task("records read, and looked through", total=None)
+        yield lambda _, count: bar.advance(read, count)
 
 
 def print_json(report: Report) -> None:

@@ -83,6 +83,15 @@ def test_a_brands_year_is_told_and_the_auditor_finds_nothing_wrong(
     assert looked_at["suppressions"] > 1_000
     assert "The auditor’s verdict: nothing is wrong" in page.read_text()
 
+    assert loyalty("experiments", "report", "--json", *apart) == 0
+    (experiment,) = json.loads(capsys.readouterr().out)
+    assert [arm["arm"] for arm in experiment["arms"]] == ["holdout", "plain", "shoe"]
+    assert sum(arm["members"] for arm in experiment["arms"]) > 50
+    assert experiment["sizes_mismatched"] is False
+    assert {one["verdict"] for one in experiment["uplifts"]} == {"NOT_SEEN"}
+    assert loyalty("experiments", "report", *apart) == 0
+    assert "no difference is seen" in capsys.readouterr().out
+
     sent = pipeline.records(catalogue.TRIGGERS)[0]
     pipeline.send_bytes(catalogue.TRIGGERS, sent.key, sent.value, sent.timestamp_ms)
     pipeline.sender.flush()

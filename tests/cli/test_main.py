@@ -66,6 +66,22 @@ def test_a_failure_is_what_and_do(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert do.strip() == "do: correct the line; nothing was sent"
 
 
+def test_a_programme_that_tries_nothing_has_no_experiments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert loyalty("experiments", "report", "--programme", "demo") == 1
+
+    error, do = capsys.readouterr().err.splitlines()[-2:]
+    assert "the programme demo tries nothing" in error
+    assert "--programme FILE" in do
+
+
+@pytest.mark.parametrize("arguments", [("--days", 0), ("--uplift", 0), ("--uplift", 100)])
+def test_an_experiment_is_asked_within_reason(
+    arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert loyalty("experiments", "report", *arguments) == 2
+    assert "Usage: loyalty experiments report" in capsys.readouterr().err
+
+
 def test_an_interrupt_is_130_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

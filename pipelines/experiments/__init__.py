@@ -1,0 +1,1 @@
+"""What an experiment's triggers did: those who were to be told, against those who were held out by their hash."""
