@@ -29,7 +29,15 @@ from pipelines.audit.verification import gate_findings
 from pipelines.cli.feed import SETTLE_DAYS, progress
 from pipelines.cli.verify import checks_table
 from pipelines.domain.facts import Engagement, Member, Order, PointsCommand, Return, Tick
-from pipelines.domain.ledger import Balance, CommandResult, LedgerEntry, NoProgress, TierChanged, TierProgress
+from pipelines.domain.ledger import (
+    Balance,
+    CommandResult,
+    LedgerEntry,
+    NoBalance,
+    NoProgress,
+    TierChanged,
+    TierProgress,
+)
 from pipelines.domain.merging import Handover
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
@@ -63,7 +71,7 @@ TABLES: dict[type, str] = {
     SuppressedTrigger: "suppressed_trigger",
 }
 WATCHES = "watches"
-NOT_WATCHED = (Balance, CommandResult, PointsCommand, Handover)
+NOT_WATCHED = (Balance, NoBalance, CommandResult, PointsCommand, Handover)
 
 
 class Slice:
@@ -93,7 +101,7 @@ class Slice:
                 for refusal in answer.refusals:
                     self._set_aside(refusal, place)
             for seen in sorted((fact, *answers), key=_recorded_ms):
-                if seen is not fact and not isinstance(seen, Handover | NoProgress):
+                if seen is not fact and not isinstance(seen, Handover | NoBalance | NoProgress):
                     self._keep(seen)
                 if not isinstance(seen, NOT_WATCHED):
                     for told in self._triggers.process(seen, self._watch_store):
@@ -152,10 +160,14 @@ def cuts(members: int, days: int, seed: int) -> list[int]:
 
 
 def live_all(members: int, days: int, seed: int, processes: int, folder: Path) -> None:
-    """All slices, on as many processes as said."""
-    slices = list(enumerate(pairwise(cuts(members, days, seed))))
+    """All slices that are not there yet, on as many processes as said."""
+    slices = [
+        (number, span)
+        for number, span in enumerate(pairwise(cuts(members, days, seed)))
+        if not (folder / f"{WATCHES}-{number:04d}.parquet").exists()
+    ]
     with ProcessPoolExecutor(processes) as pool, progress("members") as bar:
-        task = bar.add_task("members", total=members)
+        task = bar.add_task("members", total=sum(end - first for _, (first, end) in slices))
         running = {
             pool.submit(live, n, first, end, days, seed, folder): end - first for n, (first, end) in slices
         }
@@ -188,14 +200,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", type=Path, default=Path("report/simulated-year.html"))
-    parser.add_argument("--records", type=Path, help="keep the records here; a later run reads them again")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        help="keep the records here; a later run with the same figures goes on where this one stopped",
+    )
     chosen = parser.parse_args()
     console, started = Console(highlight=False), time.monotonic()
     with TemporaryDirectory(prefix="loyalty-year-") as passing, Books(memory_mb=4_000) as books:
         folder = chosen.records or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
-        if not any(folder.iterdir()):
-            live_all(chosen.members, chosen.days, chosen.seed, chosen.processes, folder)
+        live_all(chosen.members, chosen.days, chosen.seed, chosen.processes, folder)
         ran_s = time.monotonic() - started
         enter(books, folder)
         audited = gate_findings(books)

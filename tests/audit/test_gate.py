@@ -196,6 +196,16 @@ def test_a_trigger_to_somebody_who_is_another_now_or_erased(books: Books, change
     assert "to nobody who is a member of their own" in found["trigger-consent"].first[0].what
 
 
+def test_who_is_erased_is_told_nothing_ever_again(books: Books) -> None:
+    """Whatever the version, however late, and whatever comes behind it."""
+    sent = next(one for one in lives()[1] if one.member_id == "m-1" and one.kind == "WIN_BACK_DUE")
+    erased = member("2025-06-01T10:00:00Z", 1, sent.recorded_at_ms - 1, erased_at_ms=5)
+    again = member("2025-06-01T10:00:00Z", 7, sent.recorded_at_ms - 1)
+    enter_later(books, erased, again)
+
+    assert red(books)["trigger-consent"].first[0].who == sent.trigger_id
+
+
 def test_a_withdrawal_that_was_recorded_before_the_trigger(books: Books) -> None:
     sent = next(one for one in lives()[1] if one.member_id == "m-1" and one.kind == "WIN_BACK_DUE")
     for recorded_ms, wrong in ((sent.recorded_at_ms, False), (sent.recorded_at_ms - 1, True)):
@@ -209,12 +219,11 @@ def test_a_withdrawal_that_was_recorded_before_the_trigger(books: Books) -> None
         assert ("trigger-consent" in red(books)) is wrong
 
 
-def enter_later(books: Books, fact: Any) -> None:
-    """A fact on its topic behind all others, on a partition of its own."""
-    enter_facts(books, [fact])
-    books.database.execute(
-        'UPDATE fact_member SET "partition" = 1, "offset" = 200000 WHERE event_id = ?', [fact.event_id]
-    )
+def enter_later(books: Books, *facts: Any) -> None:
+    """Facts on their topic behind all others, on a partition of their own."""
+    before = books.count('SELECT max("offset") FROM fact_member')
+    enter_facts(books, [*[Tick(0)] * (before + 1), *facts])
+    books.database.execute('UPDATE fact_member SET "partition" = 1 WHERE "offset" > ?', [before])
 
 
 def test_a_trigger_to_somebody_who_is_held_out(books: Books) -> None:

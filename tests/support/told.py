@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipelines.domain.facts import Fact, PointsCommand, Tick
+from pipelines.domain.ledger import NoProgress
 from pipelines.domain.programme import Programme
 from pipelines.domain.triggers.announcing import Told
 from pipelines.processors.triggers import Triggers
@@ -20,7 +21,8 @@ def at_ms(seen: Any) -> int:
 def watched(facts: Iterable[Fact | Tick], history: History) -> list[Any]:
     """All that the triggers read: facts and what the accounts said of them, by recorded time."""
     read = [fact for fact in facts if not isinstance(fact, PointsCommand)]
-    said = (*history.ledger, *history.tiers, *history.progress, *history.gone)
+    gone = [one for one in history.gone if isinstance(one, NoProgress)]
+    said = (*history.ledger, *history.tiers, *history.progress, *gone)
     return sorted((*read, *said), key=at_ms)
 
 

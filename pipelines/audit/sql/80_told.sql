@@ -1,7 +1,7 @@
 -- What members were told and what not, beside what was known of each of them at that instant.
 --
 -- A member fact is known from its recorded time on; one that stands on its topic behind a later one, from that one's.
--- The highest version known counts. A fact recorded in the very millisecond of a decision may have come before or
+-- The highest version known counts, and an erasure for good, whatever its version and however late. A fact recorded in the very millisecond of a decision may have come before or
 -- behind it: `..._before` is what held without it, and a decision is wrong only when it is wrong both ways.
 
 CREATE OR REPLACE MACRO wall(at_ms, zone) AS timezone(coalesce(zone, 'UTC'), make_timestamptz(at_ms * 1000));
@@ -19,13 +19,13 @@ WITH came AS (
     USING (topic, "partition", "offset")
 ), risen AS (
     SELECT * FROM came
-    WHERE recorded_at - occurred_at <= (SELECT lateness_ms FROM programme)
-    QUALIFY version > coalesce(max(version) OVER (
-        PARTITION BY member_id ORDER BY "offset" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+    WHERE recorded_at - occurred_at <= (SELECT lateness_ms FROM programme) OR erased_at IS NOT NULL
+    WINDOW before AS (PARTITION BY member_id ORDER BY "offset" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    QUALIFY (version > coalesce(max(version) OVER before, 0) OR erased_at IS NOT NULL) AND count(erased_at) OVER before = 0
 )
 SELECT member_id, known_at, zone, consents, merged_into IS NULL AND erased_at IS NULL AS listens
 FROM risen
-QUALIFY row_number() OVER (PARTITION BY member_id, known_at ORDER BY version DESC) = 1;
+QUALIFY row_number() OVER (PARTITION BY member_id, known_at ORDER BY erased_at IS NOT NULL DESC, version DESC) = 1;
 
 CREATE OR REPLACE TABLE told AS
 WITH said AS (
