@@ -15,10 +15,18 @@ from pipelines.domain.programme import Programme
 from pipelines.domain.triggers import next_tier_near
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger, announce, next_instant_ms
 from pipelines.domain.triggers.condition import Example, Kind
+from pipelines.domain.triggers.favourite import favourite
 from pipelines.domain.triggers.gate import Suppression, bucket, consents, held_out, quiet_until_ms, variant
 from pipelines.domain.triggers.kinds import KINDS
 from pipelines.domain.triggers.rules import Cap, Experiment, Quiet, TriggerKind, TriggerRules, Variant
-from pipelines.domain.triggers.watch import Reached, Watch, WatchedLot, WatchedOrder
+from pipelines.domain.triggers.watch import (
+    Reached,
+    Watch,
+    WatchedLine,
+    WatchedLot,
+    WatchedOrder,
+    WatchedReturn,
+)
 from pipelines.programme_file import load_programme
 from tests.support.facts import DAY_MS, HOUR_MS, ms
 from tests.support.programmes import reference
@@ -317,3 +325,42 @@ def test_a_lots_end_is_known_from_what_makes_it_active(
     watch.see_entry(seen, programme)
 
     assert watch.lots == {"engagement:E1": WatchedLot(50, ends)}
+
+
+def bought(number: int, *categories: str, day: int = 0, stands: bool = True) -> WatchedOrder:
+    lines = tuple(WatchedLine(str(n), f"{c}-{number}", c, 1) for n, c in enumerate(categories))
+    return WatchedOrder(1, f"e{number}", day * DAY_MS, None, stands, lines)
+
+
+@pytest.mark.parametrize(
+    ("orders", "returned", "liked"),
+    [
+        ({}, {}, ()),
+        ({"O1": bought(1, "road", "road", "trail")}, {}, ("road", "road-1")),
+        ({"O1": bought(1, "road", "road", "trail")}, {"O1": "01"}, ("trail", "trail-1")),
+        ({"O1": bought(1, "road")}, {"O1": "0"}, ()),
+        ({"O1": bought(1, "road", stands=False)}, {}, ()),
+        ({"O1": bought(1, "road"), "O2": bought(2, "trail", day=1)}, {}, ("trail", "trail-2")),
+        ({"O1": bought(1, "road", day=1), "O2": bought(2, "trail")}, {}, ("road", "road-1")),
+        ({"O1": bought(1, "trail", "road")}, {}, ("road", "road-1")),
+        ({"O1": bought(1, "road", day=1), "O2": bought(2, "road")}, {}, ("road", "road-1")),
+    ],
+)
+def test_the_favourite_is_what_was_kept_most_then_last_then_first_by_name(
+    orders: dict[str, WatchedOrder], returned: dict[str, str], liked: tuple[str, ...]
+) -> None:
+    returns = {
+        name: WatchedReturn(name, 1, True, tuple((line, 1) for line in lines))
+        for name, lines in returned.items()
+    }
+
+    told = dict(favourite(watching(orders=orders, returns=returns)))
+
+    assert tuple(told.values()) == liked
+    assert told == dict(favourite(watching(orders=dict(reversed(orders.items())), returns=returns)))
+
+
+def test_a_return_that_was_rejected_takes_no_favourite_away() -> None:
+    rejected = {"R1": WatchedReturn("O1", 2, False, (("0", 1),))}
+
+    assert favourite(watching(orders={"O1": bought(1, "road")}, returns=rejected))

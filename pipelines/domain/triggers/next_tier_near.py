@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.domain.ledger import TierProgress
 from pipelines.domain.triggers.condition import Condition, Example, Figures, money
+from pipelines.domain.triggers.favourite import favourite
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
 
@@ -23,6 +24,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
             ("next_tier", told.next_tier),
             ("to_next_points", told.to_next_points),
             *money("to_next_minor", told.to_next_minor, told.currency),
+            *favourite(watch),
         )
         yield Condition(told.next_tier, (), figures, told.next_by_ms)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.condition import Condition, Example, Figures
+from pipelines.domain.triggers.favourite import favourite
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLot
 
@@ -22,6 +23,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
                 ("points", points),
                 ("expires_at_ms", ends_ms),
                 ("lots", ",".join(sorted(lots))),
+                *favourite(watch),
             )
             yield Condition(str(ends_ms), tuple(sorted(lots)), figures, ends_ms)
 

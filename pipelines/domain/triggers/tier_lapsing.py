@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipelines.domain.ledger import TierProgress
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.condition import Condition, Example, Figures, money
+from pipelines.domain.triggers.favourite import favourite
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch
 
@@ -24,6 +25,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
             ("to_keep_points", told.to_keep_points),
             ("keep_by_ms", told.keep_by_ms),
             *money("to_keep_minor", told.to_keep_minor, told.currency),
+            *favourite(watch),
         )
         yield Condition(told.tier, (), figures, told.keep_by_ms)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.condition import Condition, Example, Figures
+from pipelines.domain.triggers.favourite import favourite
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
 from pipelines.domain.triggers.watch import Watch, WatchedLine, WatchedOrder
 
@@ -20,6 +21,7 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
         figures: Figures = (
             ("last_order_at_ms", last.placed_at_ms),
             ("categories", categories),
+            *favourite(watch),
         )
         yield Condition("order", (last.event_id,), figures)
 
