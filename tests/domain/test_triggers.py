@@ -175,6 +175,22 @@ def test_a_crossing_is_told_once_and_again_only_after_it_has_cleared() -> None:
     assert again.trigger_id == f"m-1/TIER_REACHED/Pacer@{ms('2026-07-02T10:00:00Z')}"
 
 
+def test_what_comes_and_goes_within_a_millisecond_crosses_each_time_under_its_own_id() -> None:
+    """A merge is told of in several tier changes of one instant."""
+    now = "2026-03-01T10:00:00Z"
+    watch = watching()
+    told: list[Told] = []
+    for tier, change in (("Pacer", "c1"), ("Starter", ""), ("Pacer", "c2"), ("Starter", ""), ("Pacer", "c3")):
+        watch.reached = Reached(tier, change, "Starter")
+        told += at(watch, now)
+
+    name = f"m-1/TIER_REACHED/Pacer@{ms(now)}"
+    assert [one.trigger_id for one in told if isinstance(one, Trigger)] == [name, f"{name}.1", f"{name}.2"]
+    assert [one.trigger_id for one in told if isinstance(one, SuppressedTrigger)] == [name, f"{name}.1"]
+    assert at(watch, "2026-03-01T10:00:00.001Z") == []
+    assert watch.flickers == {}
+
+
 def test_what_is_not_true_any_more_before_it_expires_is_withdrawn() -> None:
     watch = watching(reached=Reached("Pacer", "c1", "Starter"))
     (sent,) = at(watch, "2026-03-01T10:00:00Z")

@@ -16,13 +16,14 @@ from pipelines.domain.triggers.condition import Condition, Figures
 from pipelines.domain.triggers.gate import Suppression, held_out, quiet_until_ms, refusal, variant
 from pipelines.domain.triggers.kinds import KINDS
 from pipelines.domain.triggers.rules import TriggerKind, TriggerRules
-from pipelines.domain.triggers.watch import Crossing, Sent, Watch
+from pipelines.domain.triggers.watch import Crossing, Flicker, Sent, Watch
 
 
 class Trigger(NamedTuple):
     """A member should be told this now; whoever sends it must not do so from `expires_at_ms` on.
 
-    `trigger_id` derives from the member, the kind, the subject and the instant of the crossing. `facts` are the ids of
+    `trigger_id` derives from the member, the kind, the subject and the instant of the crossing; what has crossed and
+    cleared in that very instant before has a `.1` behind it, a `.2`. `facts` are the ids of
     what made it true, `figures` what a message needs, so that nobody has to look anything up.
     """
 
@@ -71,6 +72,7 @@ def announce(watch: Watch, rules: TriggerRules) -> list[Told]:
     """Compare what is true at the watch's now with the crossings that are open; what is to be told of it."""
     at_ms = watch.now_ms
     true = {(kind, condition.subject): condition for kind, condition in _true(watch, rules)}
+    watch.flickers = {key: flicker for key, flicker in watch.flickers.items() if flicker.at_ms == at_ms}
     told: list[Told] = []
     for key, crossing in list(watch.crossings.items()):
         name = _name_of(key)
@@ -83,8 +85,7 @@ def announce(watch: Watch, rules: TriggerRules) -> list[Told]:
             told += _close(watch, rules, name, crossing)
     for name, condition in true.items():
         if _key(name) not in watch.crossings:
-            crossing = Crossing(f"{watch.member_id}/{_key(name)}@{at_ms}", at_ms)
-            told += _open(watch, rules, name, crossing, condition)
+            told += _open(watch, rules, name, Crossing(_crossing_id(watch, name), at_ms), condition)
     return told
 
 
@@ -114,6 +115,13 @@ def _key(name: Name) -> str:
 def _name_of(key: str) -> Name:
     kind, subject = key.split("/", 1)
     return TriggerKind(kind), subject
+
+
+def _crossing_id(watch: Watch, name: Name) -> str:
+    """Its own for each crossing, also of a condition that clears and comes back within a millisecond."""
+    flicker = watch.flickers.get(_key(name))
+    again = "" if flicker is None else f".{flicker.times}"
+    return f"{watch.member_id}/{_key(name)}@{watch.now_ms}{again}"
 
 
 def _open(
@@ -147,6 +155,9 @@ def _release(
 def _close(watch: Watch, rules: TriggerRules, name: Name, crossing: Crossing) -> Iterator[Told]:
     """It is not true any more: it may cross again, and whoever has not sent it yet must not."""
     del watch.crossings[_key(name)]
+    if crossing.at_ms == watch.now_ms:
+        before = watch.flickers.get(_key(name), Flicker(watch.now_ms, 0))
+        watch.flickers[_key(name)] = before._replace(times=before.times + 1)
     if crossing.sent_at_ms is not None and watch.now_ms < crossing.expires_at_ms:
         yield _suppressed(watch, rules, name, crossing, _NOT_TRUE, Suppression.WITHDRAWN)
 

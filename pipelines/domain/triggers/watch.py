@@ -106,6 +106,13 @@ class Crossing(NamedTuple):
     expires_at_ms: int = 0
 
 
+class Flicker(NamedTuple):
+    """A condition crossed and cleared within one instant, so many times: what crosses then once more is another."""
+
+    at_ms: int
+    times: int
+
+
 class Sent(NamedTuple):
     """Counts against caps: the member's calendar day, and what was sent."""
 
@@ -131,6 +138,7 @@ class Watch:
     weeks: dict[int, int] = field(default_factory=dict)
     reviewed: dict[str, int] = field(default_factory=dict)
     crossings: dict[str, Crossing] = field(default_factory=dict)
+    flickers: dict[str, Flicker] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
 
     @property

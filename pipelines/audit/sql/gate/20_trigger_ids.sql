@@ -3,7 +3,7 @@
 WITH crossing AS (
     SELECT trigger_id, count(*) FILTER (reason = 'SENT') AS sent, count(*) FILTER (reason = 'WITHDRAWN') AS withdrawn,
            count(*) FILTER (reason NOT IN ('SENT', 'WITHDRAWN')) AS refused,
-           bool_and(trigger_id = member_id || '/' || kind || '/' || subject || '@' || crossed_at) AS named
+           bool_and(regexp_replace(trigger_id, '[.][0-9]+$', '') = member_id || '/' || kind || '/' || subject || '@' || crossed_at) AS named
     FROM told GROUP BY trigger_id
 )
 SELECT trigger_id AS who,
