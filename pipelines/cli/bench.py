@@ -71,7 +71,7 @@ def bench(
         _in_a_process_of_its_own(_send, found, facts, members, seed, partitions, prefix)
         measured = _measure(prefix, state_dir, members)
     finally:
-        _forget(found.bootstrap_servers, prefix, state_dir)
+        forget(found.bootstrap_servers, prefix, state_dir)
     if as_json:
         print(json.dumps(asdict(measured)))
     else:
@@ -117,7 +117,8 @@ def _measure(prefix: str, state_dir: Path, members: int) -> Bench:
     )
 
 
-def _forget(bootstrap: str, prefix: str, state_dir: Path) -> None:
+def forget(bootstrap: str, prefix: str, state_dir: Path) -> None:
+    """Delete a measurement's topics and state."""
     admin = connect_admin(bootstrap)
     for future in admin.delete_topics([t.name for t in topics(prefix)], operation_timeout=30).values():
         future.result()
