@@ -14,6 +14,8 @@ KIND = TriggerKind.SHOE_WORN
 def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condition]:
     """Per order line of a shoe, less what was sent back; two pairs of one line last twice as far."""
     for order_id, order in watch.orders.items():
+        if not any(_gone(watch, rules, order_id, line) for line in order.lines):
+            continue  # one pair has not gone its distance; what was sent back need not be looked for
         for line in watch.kept(order_id):
             name, lasts_m = f"{order_id}:{line.line_id}", rules.shoe_m.get(line.category)
             worn_m = watch.worn_m.get(name, 0)
@@ -28,6 +30,12 @@ def conditions(watch: Watch, rules: TriggerRules, at_ms: int) -> Iterator[Condit
                     ("left_m", max(0, lasts_m * line.quantity - worn_m)),
                 )
                 yield Condition(name, (order.event_id,), figures)
+
+
+def _gone(watch: Watch, rules: TriggerRules, order_id: str, line: WatchedLine) -> bool:
+    """Whether the line's runs would have worn out a single pair."""
+    lasts_m = rules.shoe_m.get(line.category)
+    return lasts_m is not None and watch.worn_m.get(f"{order_id}:{line.line_id}", 0) >= lasts_m
 
 
 def instants(watch: Watch, rules: TriggerRules) -> tuple[int, ...]:
