@@ -26,6 +26,7 @@ from rich.console import Console
 from pipelines.audit.books import Books, as_row, as_table
 from pipelines.audit.rules import enter_rules
 from pipelines.audit.verification import gate_findings
+from pipelines.cli.experiments import arms_table, uplifts_table
 from pipelines.cli.feed import SETTLE_DAYS, progress
 from pipelines.cli.verify import checks_table
 from pipelines.domain.facts import Engagement, Member, Order, PointsCommand, Return, Tick
@@ -41,6 +42,9 @@ from pipelines.domain.ledger import (
 from pipelines.domain.merging import Handover
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
+from pipelines.experiments.comparison import compare
+from pipelines.experiments.outcomes import experiments
+from pipelines.experiments.words import sentences
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.processors.accounts import Accounts, Refusal
@@ -55,6 +59,8 @@ from state.memory import MemoryStore
 START_MS = 1_735_689_600_000  # 2025-01-01
 SLICE = 500
 PROGRAMME = Path("reference")
+DAYS_AFTER, UPLIFT = 30, 0.02
+"""Nobody who is simulated reads what they are told: the experiment is an A/A test, and should show nothing."""
 TABLES: dict[type, str] = {
     Order: "fact_order",
     Return: "fact_return",
@@ -224,6 +230,11 @@ def main() -> None:
         write_report(books, run, chosen.report, told, audited, in_memory=True)
         print_summary(told, console)
         console.print(checks_table(audited))
+        for experiment in experiments(books, DAYS_AFTER):
+            comparison = compare(experiment.holdout, experiment.variants, UPLIFT)
+            console.print(arms_table(experiment), uplifts_table(comparison))
+            for sentence in sentences(experiment, comparison, UPLIFT):
+                console.print(sentence)
         for name, figure in run.items():
             console.print(f"{name}: {figure}")
         for finding in audited:
