@@ -14,11 +14,13 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -42,9 +44,9 @@ from pipelines.domain.ledger import (
 from pipelines.domain.merging import Handover
 from pipelines.domain.programme import DAY_MS
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
-from pipelines.experiments.comparison import compare
+from pipelines.experiments.comparison import Arm, Verdict, compare
 from pipelines.experiments.outcomes import experiments
-from pipelines.experiments.words import sentences
+from pipelines.experiments.words import METRICS, sentences
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.processors.accounts import Accounts, Refusal
@@ -59,8 +61,8 @@ from state.memory import MemoryStore
 START_MS = 1_735_689_600_000  # 2025-01-01
 SLICE = 500
 PROGRAMME = Path("reference")
-DAYS_AFTER, UPLIFT = 30, 0.02
-"""Nobody who is simulated reads what they are told: the experiment is an A/A test, and should show nothing."""
+DAYS_AFTER, UPLIFT, OTHER_NAMES = 30, 0.02, 300
+"""Nobody who is simulated reads what they are told: the experiment is an A/A test, and so are those of other names."""
 TABLES: dict[type, str] = {
     Order: "fact_order",
     Return: "fact_return",
@@ -199,6 +201,28 @@ def sizes(books: Books, folder: Path) -> dict[str, str]:
     }
 
 
+def shown_by_luck(books: Books, names: int) -> dict[str, float]:
+    """How often a difference shows when the same members are put into arms by other names' hashes, by figure."""
+    rows = books.rows("SELECT member_id, orders, net::DOUBLE FROM outcome")
+    orders, net = (np.array([row[n] for row in rows], dtype=float) for n in (1, 2))
+    shown: Counter[str] = Counter()
+    for number in range(names):
+        place = np.array([_bucket(f"other-{number}:{row[0]}") for row in rows])
+        spans = {"holdout": (0, 1_000), "plain": (1_000, 5_500), "shoe": (5_500, 10_000)}
+        holdout, *variants = (
+            Arm(name, (end - first) / 10_000, orders[chosen], net[chosen])
+            for name, (first, end) in spans.items()
+            for chosen in [(place >= first) & (place < end)]
+        )
+        found = compare(holdout, variants, UPLIFT).uplifts
+        shown.update({one.metric for one in found if one.verdict is not Verdict.NOT_SEEN})
+    return {metric: shown[metric] / names for metric in METRICS}
+
+
+def _bucket(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[:8], "big") % 10_000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A simulated year, told, audited and drawn.")
     parser.add_argument("--members", type=int, default=100_000)
@@ -235,6 +259,10 @@ def main() -> None:
             console.print(arms_table(experiment), uplifts_table(comparison))
             for sentence in sentences(experiment, comparison, UPLIFT):
                 console.print(sentence)
+        for metric, share in shown_by_luck(books, OTHER_NAMES).items():
+            console.print(
+                f"{METRICS[metric].name}: shown under {100 * share:.1f} % of {OTHER_NAMES} other names"
+            )
         for name, figure in run.items():
             console.print(f"{name}: {figure}")
         for finding in audited:
