@@ -45,8 +45,8 @@ mutants: setup ## Change the rules in one place at a time: the tests must notice
 broker: setup ## Only the tests that need a real Kafka and registry.
 	$(BIN)/pytest -m broker $(PYTEST_ARGS)
 
-golden: setup ## Write the golden files anew; then read the diff.
-	$(BIN)/pytest tests/golden --golden-rewrite $(PYTEST_ARGS)
+golden: setup ## Write the golden files, and the pages written from code, anew; then read the diff.
+	$(BIN)/pytest tests/golden tests/operations/test_pages.py --golden-rewrite $(PYTEST_ARGS)
 
 demo: setup ## Start the stack, replay a year of real baskets, say what happened, verify it.
 	$(BIN)/loyalty demo

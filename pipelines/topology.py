@@ -8,19 +8,22 @@ from time import perf_counter_ns
 from typing import Any, Final
 
 import msgspec
+import structlog
 from quixstreams.context import message_context
 
-from pipelines.domain.facts import Tick
-from pipelines.domain.ledger import LedgerEntry, NoBalance, NoProgress, Outcome
+from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
+from pipelines.domain.ledger import CommandResult, LedgerEntry, NoBalance, NoProgress, Outcome
 from pipelines.domain.merging import Handover
 from pipelines.domain.triggers.announcing import SuppressedTrigger
 from pipelines.failure import Failure
-from pipelines.processors.accounts import Accounts, Answer, Refusal
+from pipelines.processors.accounts import DUE_MAX, Accounts, Answer, Refusal
 from pipelines.processors.triggers import Seen, Triggers, Watched
 from pipelines.runtime import metrics
 from pipelines.runtime.engine import HardenedApplication
+from pipelines.runtime.logs import pseudonym
 from pipelines.runtime.profile import Profile
 from pipelines.runtime.settings import Settings
+from pipelines.runtime.tally import Tally
 from pipelines.topics import prefixed
 from schemas import catalogue
 from schemas.border import check_fact
@@ -28,6 +31,7 @@ from schemas.codec import Codec, DeadLetter, InvalidFact, Record, topic_of
 from state.rocks import RocksStore
 
 Headers = list[tuple[str, bytes | None]] | None
+log = structlog.get_logger()
 
 
 class Source(msgspec.Struct, array_like=True, frozen=True):
@@ -41,9 +45,18 @@ class Source(msgspec.Struct, array_like=True, frozen=True):
     headers: list[tuple[str, bytes | None]]
     timestamp_ms: int
 
+    @property
+    def whereabouts(self) -> dict[str, str | int | None]:
+        """What a log line says of the record, so that it can be found."""
+        member = pseudonym(self.key)
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset, "member": member}
+
 
 _source_bytes: Final = msgspec.msgpack.Encoder().encode
 _source_of: Final = msgspec.msgpack.Decoder(Source).decode
+
+OCCURRING: Final = (Order, Return, Engagement, Member, PointsCommand)
+"""Inputs that happened in the world; the others are the pipeline's own."""
 
 Produce = Callable[[str, bytes | None, bytes | None, int], None]
 """(topic, key, value or None for a removal, timestamp in ms) -> into the open transaction."""
@@ -53,13 +66,18 @@ _KEPT_IN: Final = {NoBalance: catalogue.BALANCES, NoProgress: catalogue.TIER_PRO
 
 
 class _Join:
-    """What every join does with its answers: encode, and produce into the open transaction."""
+    """What every join does with its answers: encode, produce into the open transaction, and count."""
 
     def __init__(self, codec: Codec, settings: Settings, produce: Produce, profile: Profile) -> None:
         self._codec = codec
         self._prefix = settings.topic_prefix
         self._produce = produce
         self._profile = profile
+        self.tally = Tally()
+
+    def _count(self, topic: str, outcome: str, source: Source, fact: Seen | Fact | Tick | Handover) -> None:
+        at_ms = fact.occurred_at_ms if isinstance(fact, OCCURRING) else source.timestamp_ms
+        self.tally.fact(topic, outcome, source.partition, at_ms, source.timestamp_ms)
 
     def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
         started = perf_counter_ns()
@@ -91,39 +109,52 @@ class AccountsJoin(_Join):
             check_fact(fact, source.key, source.timestamp_ms)
         except InvalidFact as invalid:
             self._set_aside(source, invalid.error_class, invalid.message)
-            metrics.FACTS.labels(topic, "INVALID").inc()
+            self.tally.add(metrics.FACTS, topic, "INVALID")
             return
+        if isinstance(fact, Tick):
+            due = [at_ms for at_ms, _ in store.due(fact.at_ms, DUE_MAX)]
+            self.tally.tick(topic, source.partition, fact.at_ms, due)
         decoded = perf_counter_ns()
         answer = self._accounts.process(fact, store, _source_bytes(source))
         processed = perf_counter_ns()
         told_of = _source_of(fact.source) if isinstance(fact, Handover) and fact.source else source
-        self._tell(answer, told_of)
+        self._tell(answer, told_of, None if isinstance(fact, Tick) else fact.event_id)
         clock.decode += decoded - started
         clock.rules += processed - decoded
         clock.facts += 1
-        metrics.FACTS.labels(topic, answer.outcome.value).inc()
-        metrics.NOW.labels(source.partition).set(source.timestamp_ms / 1000)
+        if not isinstance(fact, Tick):
+            self._count(topic, answer.outcome, source, fact)
+            self._count_waiting(answer)
 
-    def _tell(self, answer: Answer, source: Source) -> None:
+    def _count_waiting(self, answer: Answer) -> None:
+        if answer.refolds:
+            self.tally.add(metrics.REFOLDS, by=answer.refolds)
+        if answer.outcome is Outcome.PARKED:
+            self.tally.add(metrics.PARKED, "parked")
+        if answer.unparked:
+            self.tally.add(metrics.PARKED, "unparked", by=answer.unparked)
+
+    def _tell(self, answer: Answer, source: Source, event_id: str | None) -> None:
         for refusal in answer.refusals:
-            self._refuse(refusal, source)
+            self._refuse(refusal, source, event_id)
         if answer.outcome is not Outcome.REFUSED:
             self._dead_in_a_row = 0
         for result in answer.results:
             if isinstance(result, LedgerEntry):
-                metrics.ENTRIES.labels(result.reason.value).inc()
-                metrics.POINTS.labels(result.reason.value).inc(result.points)
+                self.tally.entry(result)
+            elif isinstance(result, CommandResult):
+                self.tally.command(result)
             key, at_ms = result.member_id.encode(), result.recorded_at_ms
             if isinstance(result, NoBalance | NoProgress):
                 self._produce(prefixed(self._prefix, _KEPT_IN[type(result)]), key, None, at_ms)
             else:
                 self._send(result, key, at_ms)
 
-    def _refuse(self, refusal: Refusal, at_hand: Source) -> None:
-        source = at_hand if refusal.source is None else _source_of(refusal.source)
-        self._set_aside(source, refusal.refused.value, refusal.message)
+    def _refuse(self, refusal: Refusal, at_hand: Source, event_id: str | None) -> None:
+        source, of = (at_hand, event_id) if refusal.source is None else (_source_of(refusal.source), None)
+        self._set_aside(source, refusal.refused.value, refusal.message, of)
 
-    def _set_aside(self, source: Source, error_class: str, message: str) -> None:
+    def _set_aside(self, source: Source, error_class: str, message: str, event_id: str | None = None) -> None:
         letter = DeadLetter(
             source.topic,
             source.partition,
@@ -136,7 +167,10 @@ class AccountsJoin(_Join):
             message,
         )
         self._send(letter, source.key, source.timestamp_ms)
-        metrics.DEAD_LETTERS.labels(source.topic.removeprefix(self._prefix), error_class).inc()
+        told = {} if event_id is None else {"event_id": event_id}
+        log.warning("dead letter", **source.whereabouts, **told, error_class=error_class)
+        self.tally.add(metrics.SET_ASIDE)
+        self.tally.add(metrics.DEAD_LETTERS, source.topic.removeprefix(self._prefix), error_class)
         self._dead_in_a_row += 1
         if self._dead_in_a_row >= self._dead_letters_max:
             raise Failure(
@@ -160,16 +194,22 @@ class TriggersJoin(_Join):
         topic = source.topic.removeprefix(self._prefix)
         started = perf_counter_ns()
         seen = self._seen(topic, source)
+        if isinstance(seen, Tick):
+            due = [at_ms for at_ms, _ in store.due(seen.at_ms, DUE_MAX)]
+            self.tally.tick(topic, source.partition, seen.at_ms, due)
         decoded = perf_counter_ns()
         told = [] if seen is None else self._triggers.process(seen, store)
         self._profile.decode += decoded - started
         self._profile.rules += perf_counter_ns() - decoded
         self._profile.facts += 1
         for one in told:
-            reason = one.reason.value if isinstance(one, SuppressedTrigger) else "SENT"
-            metrics.TRIGGERS.labels(one.kind.value, reason).inc()
+            reason = one.reason if isinstance(one, SuppressedTrigger) else "SENT"
+            self.tally.add(metrics.TRIGGERS, one.kind, reason)
             self._send(one, one.member_id.encode(), one.recorded_at_ms)
-        metrics.NOW.labels(source.partition).set(source.timestamp_ms / 1000)
+        if seen is None:
+            self.tally.add(metrics.FACTS, topic, "PASSED_OVER")
+        elif not isinstance(seen, Tick):
+            self._count(topic, "APPLIED", source, seen)
 
     def _seen(self, topic: str, source: Source) -> Seen | Tick | None:
         if topic in (catalogue.LEDGER, catalogue.TIERS, catalogue.TIER_PROGRESS):
@@ -220,6 +260,14 @@ def build(
     def process(value: bytes | None, key: bytes | None, timestamp_ms: int, headers: Headers) -> None:
         at = message_context()
         source = Source(at.topic, at.partition, at.offset, key, value, headers or [], timestamp_ms)
-        join(source, open_store(context.checkpoint.get_store_transaction(pipeline.store, at.partition)))
+        try:
+            join(source, open_store(context.checkpoint.get_store_transaction(pipeline.store, at.partition)))
+        except Exception as error:
+            log.error(
+                "a record could not be processed",
+                **source.whereabouts,
+                error=f"{type(error).__name__}: {error}",
+            )
+            raise
 
     joined.update(process, metadata=True)

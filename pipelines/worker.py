@@ -11,22 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
 from confluent_kafka import KafkaException
-from prometheus_client import start_http_server
 from quixstreams.exceptions import QuixException
 
 from pipelines.domain.programme import Programme
 from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts
 from pipelines.processors.triggers import Triggers
-from pipelines.runtime import guards
+from pipelines.runtime import guards, metrics
 from pipelines.runtime.engine import EXIT_FENCED, HardenedApplication, application
+from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
+from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
 from pipelines.topology import AccountsJoin, TriggersJoin, build, into_transaction
 from schemas.codec import Codec
@@ -60,17 +62,26 @@ def run_worker(
         profile = Profile()
         app = application(settings)
         open_store = partial(TimedStore, profile=profile) if profiled else RocksStore
-        build(app, _join(app, settings, programme, codec, profile), settings, open_store)
+        join = _join(app, settings, programme, codec, profile)
+        build(app, join, settings, open_store)
+        count_transactions(app.producer, join.tally)
         if profiled:
             watch_engine(app, profile)
-        if settings.metrics_port is not None:
-            start_http_server(settings.metrics_port, "127.0.0.1")
+        _tell_build(settings, programme)
         started = time.monotonic()
-        with _stopping_when_caught_up(app, settings) if until_caught_up else _until_told():
+        until = _stopping_when_caught_up(app, settings) if until_caught_up else _until_told()
+        with serving(app, settings), until:
             log.info("worker started", replica=settings.replica, group=settings.group)
             _run(app)
         log.info("worker stopped", replica=settings.replica, facts=profile.facts)
         return WorkerSummary(profile.facts, time.monotonic() - started, profile)
+
+
+def _tell_build(settings: Settings, programme: Programme) -> None:
+    in_force = programme.at(time.time_ns() // 1_000_000)
+    metrics.BUILD.labels(
+        version("loyalty-streams"), settings.processor, settings.replica, programme.name, in_force.version
+    ).set(1)
 
 
 def _join(
@@ -136,12 +147,17 @@ def backlog(settings: Settings) -> Backlog:
 class Fleet:
     """Workers as processes of this one: started together, stopped together."""
 
-    def __init__(self, command: Sequence[str], replicas: Sequence[str]) -> None:
+    def __init__(
+        self, command: Sequence[str], replicas: Sequence[str], metrics_port: int | None = None
+    ) -> None:
         self._command = command
+        self._ports = {replica: (metrics_port or 0) + nth for nth, replica in enumerate(replicas)}
+        self._serving = metrics_port is not None
         self._workers = {replica: self._start(replica) for replica in replicas}
 
     def _start(self, replica: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pipelines.cli.main", *self._command, "--replica", replica]
+        command += ["--metrics-port", str(self._ports[replica])] if self._serving else []
         return subprocess.Popen(command, start_new_session=True)
 
     def __enter__(self) -> Fleet:
@@ -174,14 +190,22 @@ class Fleet:
         return replica
 
 
-def run_many(command: Sequence[str], replicas: Sequence[str], lag: Callable[[], int] | None) -> None:
-    """Run `command --replica R` for each replica, until one fails, a signal comes, or `lag` is nothing."""
+def run_many(
+    command: Sequence[str],
+    replicas: Sequence[str],
+    lag: Callable[[], int] | None,
+    metrics_port: int | None = None,
+) -> None:
+    """Run `command --replica R` for each replica, until one fails, a signal comes, or `lag` is nothing.
+
+    The first serves metrics on `metrics_port`, each other on the next.
+    """
     told = threading.Event()
     before = {
         number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        with Fleet(command, replicas) as fleet:
+        with Fleet(command, replicas, metrics_port) as fleet:
             while not told.wait(POLL_S) and not (lag is not None and lag() == 0):
                 fleet.check()
     finally:

@@ -6,12 +6,12 @@ import sys
 from importlib import import_module
 from typing import Final
 
-import structlog
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from pipelines.failure import Failure
+from pipelines.runtime import logs
 
 MODULES: Final = {
     "stack": ("up", "down", "status"),
@@ -50,8 +50,8 @@ def build(wanted: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run a command; a `Failure` becomes two lines on standard error and its exit code."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
+        logs.configure(sys.stderr)
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except Failure as failure:
         console = Console(stderr=True, highlight=False)

@@ -67,7 +67,10 @@ def run(
     ] = None,
     topic_prefix: TopicPrefix = None,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve Prometheus metrics on this local port.")
+        int | None,
+        typer.Option(
+            help="Serve /metrics, /live and /ready on this local port; of several workers, from it on."
+        ),
     ] = None,
     until_caught_up: Annotated[
         bool, typer.Option("--until-caught-up", help="End when all input there is has been committed.")
@@ -90,7 +93,7 @@ def run(
     command += ["--state-dir", str(state_dir)] if state_dir else []
     command += ["--topic-prefix", topic_prefix] if topic_prefix else []
     left = backlog(chosen).total if until_caught_up else None
-    run_many(command, [f"worker-{n}" for n in range(workers)], left)
+    run_many(command, [f"worker-{n}" for n in range(workers)], left, metrics_port)
 
 
 def clock(

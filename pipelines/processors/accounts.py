@@ -79,11 +79,13 @@ class Refusal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of an input, and what is to be told."""
+    """What became of an input, what is to be told, and how often that took a re-fold or ended a return's waiting."""
 
     outcome: Outcome
     refusals: tuple[Refusal, ...]
     results: tuple[Result, ...]
+    refolds: int = 0
+    unparked: int = 0
 
 
 class Accounts:
@@ -111,13 +113,15 @@ class Accounts:
     def _tick(self, tick: Tick, store: Store) -> Answer:
         results: list[Result] = []
         refusals: list[Refusal] = []
+        unparked = 0
         for _, member_id in store.due(tick.at_ms, DUE_MAX):
             visit = Visit(self.programme, store, member_id)
             visit.advance(tick.at_ms)
             answer = visit.leave(Outcome.APPLIED)
             results += answer.results
             refusals += answer.refusals
-        return Answer(Outcome.APPLIED, tuple(refusals), tuple(results))
+            unparked += answer.unparked
+        return Answer(Outcome.APPLIED, tuple(refusals), tuple(results), unparked=unparked)
 
     def _refusal(self, fact: Fact) -> Refusal | None:
         """What can be said of the fact alone: it came too late, or in money that the programme does not know.
@@ -169,6 +173,8 @@ class Visit:
         self.refusals: list[Refusal] = []
         self.handovers: list[Handover] = []
         self.farewells: list[Gone] = []
+        self.refolds = 0
+        self.unparked = 0
         self._due_ms = self._scheduled = self.account.next_due_ms(self.programme)
         self._balance = self.account.balance()
         self._progress: TierProgress | None = None
@@ -288,6 +294,7 @@ class Visit:
 
     def _unpark(self, return_id: str, refused: Refused | None = None, message: str = "") -> None:
         member_id = self.account.member_id
+        self.unparked += 1
         del self.account.parked[return_id]
         value = self.store.get(layout.PARKED, member_id, return_id)
         assert value is not None, return_id
@@ -405,7 +412,9 @@ class Visit:
         self, cause: Cause, own: str | None, reason: Reason, effective_at_ms: int, others: Reason
     ) -> None:
         """Settle all orders as they follow from all facts known."""
-        for record in refold(self.account, self.all_orders(), self.programme):
+        orders = self.all_orders()
+        self.refolds += bool(orders)
+        for record in refold(self.account, orders, self.programme):
             why = (reason, effective_at_ms) if record.order_id == own else (others, record.placed_at_ms)
             settle_order(record, self.journal, cause, *why)
             self.keep(record)
@@ -566,7 +575,7 @@ class Visit:
             results.append(progress)
         if account.erased or account.merged_into is not None:
             results += self.farewells
-        return Answer(outcome, tuple(self.refusals), tuple(results))
+        return Answer(outcome, tuple(self.refusals), tuple(results), self.refolds, self.unparked)
 
 
 def _tells_the_same(before: Balance | TierProgress | None, now: Balance | TierProgress) -> bool:

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from threading import Lock
+from time import time
+from typing import Any, Final, NamedTuple
 
 import structlog
 from confluent_kafka import TopicPartition
 from quixstreams import Application
 from quixstreams.state.rocksdb.options import RocksDBOptions
 
+from pipelines.runtime import metrics
 from pipelines.runtime.settings import Settings
 from pipelines.topics import ACCOUNT_BYTES_MAX
 
@@ -27,8 +31,21 @@ ABORT_S: Final = 5.0
 log = structlog.get_logger()
 
 
+class Looked(NamedTuple):
+    """Where a worker stands: how far each input partition is processed (below 0: not read yet), the records of state
+    left to restore by partition, and whether a restore is under way."""
+
+    processed: Mapping[tuple[str, int], int]
+    left_to_restore: Mapping[int, int]
+    restoring: bool
+
+
 class HardenedApplication(Application):
     """An application that never commits what it processed before it lost its partitions."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._looking = Lock()
 
     stopped_by: BaseException | None = None
     """What ended the run, whatever fails in the clean-up behind it.
@@ -37,8 +54,47 @@ class HardenedApplication(Application):
     carries no `__context__`, and the operator would be told of the abort alone.
     """
 
+    beat_s: float = 0.0
+    """When records were last asked for, by the wall clock; 0 before the first time."""
+
+    settled: bool = False
+    """Whether the partitions that were last given to this worker are in hand, and what to restore is known."""
+
+    def _process_message(self, dataframe_composed: Any) -> None:
+        self.beat_s = time()
+        super()._process_message(dataframe_composed)  # type: ignore[no-untyped-call]
+
+    def _run_dataframe(self, sink: Any = None) -> None:
+        consumer: Any = self._consumer
+        states: Any = self._state_manager
+        consumer.poll = self._beating(consumer.poll)
+        states.do_recovery = _timed_restore(states.do_recovery)
+        super()._run_dataframe(sink)
+
+    def _beating(self, poll: Callable[..., Any]) -> Callable[..., Any]:
+        """The poll of a restore, which is the engine's own loop."""
+
+        def polling(*given: Any, **more: Any) -> Any:
+            self.beat_s = time()
+            return poll(*given, **more)
+
+        return polling
+
+    def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self._unsettle()
+        super()._on_assign(consumer, topic_partitions)
+        self.settled = True
+        if topic_partitions:
+            metrics.REBALANCES.inc()
+            log.info("partitions assigned", partitions=sorted({tp.partition for tp in topic_partitions}))
+
+    def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
+        self._unsettle()
+        super()._on_revoke(consumer, topic_partitions)
+
     def _exception_handler(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> Any:
         self.stopped_by = exc_val
+        self._unsettle()
         return super()._exception_handler(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
     def _on_lost(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
@@ -60,10 +116,55 @@ class HardenedApplication(Application):
         """The consumer of the inputs."""
         return self._consumer
 
+    def look(self) -> Looked:
+        """Where this worker stands, for a thread beside the engine's.
+
+        The client is asked under a lock, and only between an assignment and the end of it: to ask one that is being
+        made or closed ends the process.
+        """
+        with self._looking:
+            if not self.settled:
+                return Looked({}, {}, False)
+            inputs = self._topic_manager.non_changelog_topics
+            read = [tp for tp in self._consumer.assignment() if tp.topic in inputs]
+            at = {(tp.topic, tp.partition): self._processed(tp) for tp in self._consumer.position(read)}
+            return Looked(at, self._left_to_restore(), self._state_manager.recovery_required)
+
+    def _processed(self, read: TopicPartition) -> int:
+        """The offset up to which a partition is processed: what was read, less what waits for its turn."""
+        group = self._consumer._buffer._partition_groups.get(read.partition)
+        buffer = None if group is None else group._partition_buffers.get(read.topic)
+        return int(read.offset) - (0 if buffer is None else len(buffer._messages))
+
+    def _left_to_restore(self) -> dict[int, int]:
+        left: dict[int, int] = {}
+        recovery: Any = self._state_manager._recovery_manager
+        for partition, logs in dict(recovery._recovery_partitions).items():
+            for restored in list(logs.values()):
+                (at,) = self._consumer.position([TopicPartition(restored.changelog_name, partition)])
+                reached = max(at.offset, restored._changelog_lowwater)
+                left[partition] = left.get(partition, 0) + max(0, restored.changelog_highwater - reached)
+        return left
+
+    def _unsettle(self) -> None:
+        with self._looking:
+            self.settled = False
+
     @property
     def context(self) -> Any:
         """Where the open checkpoint, and with it the store's transaction, is found."""
         return self._processing_context
+
+
+def _timed_restore(restore: Callable[[], Any]) -> Callable[[], Any]:
+    def restoring() -> Any:
+        log.info("restoring state")
+        with metrics.RESTORE_S.time():
+            restored = restore()
+        log.info("state restored")
+        return restored
+
+    return restoring
 
 
 def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
@@ -96,6 +197,6 @@ def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
             "compression.type": "lz4",
             "linger.ms": 5,
         },
-        loglevel="WARNING",
+        loglevel=None,
         **callbacks,
     )

@@ -40,7 +40,12 @@ class Settings(BaseSettings):
     partition_buffer_max: int = Field(default=2_000, ge=1)
     write_buffer_bytes: int = Field(default=16 << 20, ge=1 << 20)
     block_cache_bytes: int = Field(default=256 << 20, ge=1 << 20)
-    metrics_port: int | None = None
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    """Where /metrics, /live and /ready are served; 0 takes a free one."""
+    metrics_host: str = "127.0.0.1"
+    watch_interval_ms: int = Field(default=5_000, ge=100, le=60_000)
+    ready_lag_seconds_max: int = Field(default=300, ge=1)
+    """Beyond it a worker is alive but not ready."""
 
     @model_validator(mode="after")
     def _times_fit(self) -> Settings:

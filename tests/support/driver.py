@@ -41,6 +41,7 @@ class Driver:
             lambda *record: self.produced.append(record),
             Profile(),
         )
+        self.tally = self._join.tally
         self._chosen = chosen
 
     def watching(self, programme: Programme) -> TriggersJoin:

@@ -1,0 +1,23 @@
+"""Pages and files that are written from the code say what the code says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.operations.pages import metrics_page
+
+ROOT = Path(__file__).parent.parent.parent
+WRITTEN: dict[str, Callable[[], str]] = {"docs/METRICS.md": metrics_page}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_written_file_is_as_the_code_writes_it(name: str, request: pytest.FixtureRequest) -> None:
+    path, wanted = ROOT / name, WRITTEN[name]()
+    if request.config.getoption("--golden-rewrite"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted)
+
+    assert path.read_text() == wanted, f"{name} is old: run `make golden`, then read the diff"
