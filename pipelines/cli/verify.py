@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
+from prometheus_client import write_to_textfile
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,8 +21,10 @@ from pipelines.audit.reading import Extent, RegistrySchemas, Topics
 from pipelines.audit.rules import enter_rules
 from pipelines.audit.verification import Finding, figures, findings, recompute
 from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix
+from pipelines.failure import Failure
 from pipelines.local.endpoints import endpoints
 from pipelines.report.report import write_report
+from pipelines.runtime import metrics
 from pipelines.topics import ACCOUNTS, prefixed
 from schemas import catalogue
 
@@ -87,6 +90,10 @@ def verify(
         Path | None, typer.Option("--report", help="Write an HTML report of the topics and the audit here.")
     ] = None,
     as_json: AsJson = False,
+    textfile: Annotated[
+        Path | None,
+        typer.Option(help="Tell Prometheus too: a .prom file for the node exporter's textfile collector."),
+    ] = None,
 ) -> None:
     """Audit the ledger: it closes, balances equal it, and points recomputed from the facts equal it.
 
@@ -101,12 +108,25 @@ def verify(
             write_report(books, {}, report_to, audited=found)
 
     report = audit(cluster(topic_prefix), group, programme, derivations, Console(stderr=True), draw)
+    if textfile is not None:
+        write_textfile(report, textfile)
     if as_json:
         print_json(report)
     else:
         print_tables(report, Console(highlight=False))
     if not report.clean:
         raise typer.Exit(1)
+
+
+def write_textfile(report: Report, path: Path) -> None:
+    """Leave what was found, and when, where the node exporter looks; whole or not at all."""
+    metrics.DIFFERENCES.set(sum(finding.wrong for finding in report.findings))
+    metrics.VERIFIED_AT.set_to_current_time()
+    try:
+        write_to_textfile(str(path), metrics.VERIFIED)
+    except OSError as error:
+        what = f"{path} cannot be written: {error.strerror}"
+        raise Failure(what, "give a file in a directory that is there and writable") from error
 
 
 def audit(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from pipelines.operations.alerts import ALERTS, Alert
+from pipelines.operations.slos import BURNS, CORRECTNESS, OBJECTIVES, Objective
 from pipelines.runtime.metrics import METRICS, Metric
 
 METRICS_HEAD: Final = """# Metrics
@@ -29,3 +31,70 @@ def _metric_row(metric: Metric) -> str:
     return (
         f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.meaning} | {metric.worry} |"
     )
+
+
+SLO_HEAD: Final = """# Objectives
+
+Written from `pipelines/operations/slos.py` by `make golden`; a test compares the two.
+
+What members and consumers are promised of the pipeline's running, over 28 days. Each has an alert that looks at how
+fast the allowance burns, over a long window (is it worth waking somebody?) and a short one (is it still so?).
+
+"""
+
+SLO_BURNS: Final = """
+## When the allowance burns
+
+"""
+
+SLO_TAIL: Final = """
+## Correctness
+
+{correctness}
+
+## What is not promised
+
+Nothing while a history is replayed: ticks of a replay carry the time of the world, and look old. Silence the three burn
+alerts for the job that replays.
+"""
+
+
+def slo_page() -> str:
+    """docs/SLO.md."""
+    rows = ["| Objective | Promise | Allowed to fail | Measured by | Alert |", "|---|---|---|---|---|"]
+    rows += [_objective_row(objective) for objective in OBJECTIVES]
+    whys = [f"\n{objective.name}: {objective.why}" for objective in OBJECTIVES]
+    burns = ["| Burns at | Over | And over | Is a |", "|---|---|---|---|"]
+    burns += [f"| {b.rate:g} times the allowed rate | {b.long} | {b.short} | {b.severity} |" for b in BURNS]
+    parts = [SLO_HEAD, "\n".join(rows), "\n", "\n".join(whys), "\n", SLO_BURNS, "\n".join(burns), "\n"]
+    return "".join([*parts, SLO_TAIL.format(correctness=CORRECTNESS)])
+
+
+def _objective_row(objective: Objective) -> str:
+    share = f"{objective.allowed * 100:g} %"
+    runbook = f"[{objective.alert}](../runbooks/{objective.alert}.md)"
+    measured = objective.bad_ratio.replace("$w", "5m").replace("|", "\\|")
+    return f"| {objective.name} | {objective.promise} | {share} | `{measured}` | {runbook} |"
+
+
+ALERTS_HEAD: Final = """# Alerts
+
+Written from `pipelines/operations/alerts.py` by `make golden`; a test compares the two. The rules are in
+[`deploy/monitoring/alerts.yaml`](../deploy/monitoring/alerts.yaml); each is tested by promtool, firing and silent.
+*Drilled* ones are also brought about on a real worker, seen by a real Prometheus, and gone after the runbook was
+followed.
+
+"""
+
+
+def alerts_page(drilled: frozenset[str]) -> str:
+    """docs/ALERTS.md: alerts, runbooks and tests in one table, with no gaps."""
+    rows = ["| Alert | Severity | Fires when | Runbook | Tested by |", "|---|---|---|---|---|"]
+    return ALERTS_HEAD + "\n".join([*rows, *(_alert_row(alert, drilled) for alert in ALERTS)]) + "\n"
+
+
+def _alert_row(alert: Alert, drilled: frozenset[str]) -> str:
+    runbook = f"[{alert.name}](../runbooks/{alert.name}.md)"
+    expr = alert.expr.replace("|", "\\|")
+    tests = "promtool, drilled" if alert.name in drilled else "promtool"
+    return f"| {alert.name} | {alert.severity} | `{expr}`, for {alert.lasting} | {runbook} | {tests} |"

@@ -375,6 +375,33 @@ UNSEEN: Final = _counter(
     "How often lag could not be asked, and the lag shown is an old one.",
     "when it grows: the brokers do not answer.",
 )
+VERIFIED: Final = CollectorRegistry()
+"""What `loyalty verify --textfile` tells, for the node exporter to pass on; no worker serves it."""
+
+DIFFERENCES: Final = Gauge(
+    "loyalty_verify_differences",
+    _listed(
+        "gauge",
+        "loyalty_verify_differences",
+        "differences",
+        "What the last `loyalty verify` found wrong, all checks together.",
+        "at any: the ledger is not what the facts are worth.",
+        {},
+    ),
+    registry=VERIFIED,
+)
+VERIFIED_AT: Final = Gauge(
+    "loyalty_verify_time_seconds",
+    _listed(
+        "gauge",
+        "loyalty_verify_time_seconds",
+        "seconds since 1970",
+        "When `loyalty verify` last ended.",
+        "when it is a day old.",
+        {},
+    ),
+    registry=VERIFIED,
+)
 BUILD: Final = _gauge(
     "loyalty_build_info",
     "1",

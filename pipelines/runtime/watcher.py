@@ -63,6 +63,7 @@ class Watcher:
     def __init__(self, app: HardenedApplication, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._admin = connect(settings.bootstrap_servers)
+        self._group = offsets.Group(settings.bootstrap_servers, settings.group)
         self._waiting: dict[Place, Waiting] = {}
         self._stable: dict[Place, tuple[int, float]] = {}
         self._labelled: set[tuple[str, str]] = set()
@@ -123,7 +124,7 @@ class Watcher:
         unread = [place for place, offset in processed.items() if offset < 0]
         if not unread:
             return processed
-        committed = offsets.committed(self._admin, self._settings.group, unread)
+        committed = self._group.committed(unread)
         first = offsets.begins(self._admin, unread)
         return {**processed, **{place: committed.get(place) or first[place] for place in unread}}
 

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.operations.pages import metrics_page
+from pipelines.operations.alerts import alerts_file
+from pipelines.operations.pages import alerts_page, metrics_page, slo_page
+from tests.operations.drilled import DRILLED
 
 ROOT = Path(__file__).parent.parent.parent
-WRITTEN: dict[str, Callable[[], str]] = {"docs/METRICS.md": metrics_page}
+WRITTEN: dict[str, Callable[[], str]] = {
+    "docs/METRICS.md": metrics_page,
+    "docs/SLO.md": slo_page,
+    "docs/ALERTS.md": lambda: alerts_page(DRILLED),
+    "deploy/monitoring/alerts.yaml": alerts_file,
+}
 
 
 @pytest.mark.parametrize("name", WRITTEN)
