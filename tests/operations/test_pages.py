@@ -17,6 +17,7 @@ WRITTEN: dict[str, Callable[[], str]] = {
     "docs/SLO.md": slo_page,
     "docs/ALERTS.md": lambda: alerts_page(DRILLED),
     "deploy/monitoring/alerts.yaml": alerts_file,
+    "deploy/helm/loyalty/files/alerts.yaml": alerts_file,
 }
 
 

@@ -1,0 +1,43 @@
+{{- define "loyalty.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "loyalty.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "loyalty.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "loyalty.addresses" -}}
+- {name: KAFKA_BOOTSTRAP_SERVERS, value: {{ .Values.kafka.bootstrapServers | quote }}}
+- {name: SCHEMA_REGISTRY_URL, value: {{ .Values.schemaRegistryUrl | quote }}}
+- {name: LOYALTY_HOME, value: /var/lib/loyalty}
+- {name: LOYALTY_LOG, value: json}
+{{- end }}
+
+{{- define "loyalty.prefix" -}}
+{{- if .Values.topicPrefix }}
+- --topic-prefix
+- {{ .Values.topicPrefix | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "loyalty.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "loyalty.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}

@@ -1,0 +1,166 @@
+"""The chart, rendered by the real helm: what it would put on a cluster is what a worker needs, and no more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from pipelines.cli.main import build
+from pipelines.operations.alerts import rule_groups
+from pipelines.runtime.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent.parent
+CHART = ROOT / "deploy/helm/loyalty"
+NEEDED = ("kafka.bootstrapServers=kafka:9092", "schemaRegistryUrl=http://registry:8080")
+HELM = "helm is missing: install it (with Go: go install helm.sh/helm/v3/cmd/helm@v3.22.0)"
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    found = shutil.which("helm") or shutil.which("helm", path=str(Path.home() / "go/bin"))
+    assert found, HELM
+    return subprocess.run([found, *arguments], capture_output=True, text=True, env=os.environ, check=False)
+
+
+def template(*values: str) -> subprocess.CompletedProcess[str]:
+    given = [part for value in values for part in ("--set", value)]
+    return helm("template", "shop", str(CHART), "--kube-version", "1.31.0", *given)
+
+
+def objects(*values: str) -> list[dict[str, Any]]:
+    rendered = template(*NEEDED, *values)
+    assert rendered.returncode == 0, rendered.stderr
+    return [found for found in YAML(typ="safe").load_all(rendered.stdout) if found]
+
+
+def of_kind(kind: str, *values: str) -> list[dict[str, Any]]:
+    return [found for found in objects(*values) if found["kind"] == kind]
+
+
+def pods(*values: str) -> list[dict[str, Any]]:
+    return [found["spec"]["template"] for found in objects(*values) if "template" in found["spec"]]
+
+
+def containers(*values: str) -> list[dict[str, Any]]:
+    specs = [pod["spec"] for pod in pods(*values)]
+    return [each for spec in specs for each in [*spec.get("initContainers", []), *spec["containers"]]]
+
+
+def test_the_chart_passes_the_linter() -> None:
+    given = [part for value in NEEDED for part in ("--set", value)]
+
+    linted = helm("lint", "--strict", "--kube-version", "1.31.0", str(CHART), *given)
+
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((), "bootstrapServers"),
+        ((*NEEDED, "replicas=3"), "replicas"),
+        ((*NEEDED, "worker.metricPort=1"), "metricPort"),
+        ((*NEEDED, "topics.partitions=0"), "partitions"),
+        ((*NEEDED, "pipelines.accounts.replicas=9"), "more workers than the 8 partitions"),
+    ],
+)
+def test_values_that_would_not_run_are_refused(values: tuple[str, ...], told: str) -> None:
+    refused = template(*values)
+
+    assert refused.returncode != 0
+    assert told in refused.stderr
+
+
+def test_each_container_runs_a_command_that_there_is() -> None:
+    loyalty: Any = typer.main.get_command(build())
+
+    for container in containers("topicPrefix=shop-"):
+        arguments, command = [a.replace("$(POD_NAME)", "shop-accounts-0") for a in container["args"]], loyalty
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        command.make_context(command.name, arguments)
+
+
+def test_each_setting_of_a_worker_is_one() -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    given = {variable["name"] for container in containers() for variable in container["env"]}
+
+    assert {name for name in given if name.startswith(PREFIX)} <= known
+
+
+def test_nothing_runs_as_root_or_writes_outside_its_volumes() -> None:
+    for pod in pods():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["automountServiceAccountToken"] is False
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert {"/tmp", "/var/lib/loyalty"} == {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_the_image_has_the_user_that_the_chart_runs_as() -> None:
+    (user,) = {str(pod["spec"]["securityContext"]["runAsUser"]) for pod in pods()}
+
+    assert f"--uid {user} " in (ROOT / "deploy/Dockerfile").read_text()
+
+
+def test_a_worker_keeps_its_name_and_its_state_and_has_the_time_to_leave() -> None:
+    for stateful in of_kind("StatefulSet"):
+        spec = stateful["spec"]
+        (container,) = spec["template"]["spec"]["containers"]
+        assert "$(POD_NAME)" in container["args"][container["args"].index("--replica") + 1]
+        assert spec["persistentVolumeClaimRetentionPolicy"] == {
+            "whenDeleted": "Retain",
+            "whenScaled": "Retain",
+        }
+        assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == ["state"]
+        assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
+        assert container["livenessProbe"]["httpGet"]["path"] == "/live"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+
+
+def test_each_pipeline_has_a_budget_a_service_and_selectors_that_find_its_pods() -> None:
+    labels = {
+        s["metadata"]["name"]: s["spec"]["template"]["metadata"]["labels"] for s in of_kind("StatefulSet")
+    }
+    assert set(labels) == {"shop-accounts", "shop-triggers"}
+    for kind in ("PodDisruptionBudget", "Service"):
+        for found in of_kind(kind):
+            selector = found["spec"]["selector"]
+            wanted = selector.get("matchLabels", selector)
+            assert wanted.items() <= labels[found["metadata"]["name"]].items()
+
+
+def test_prometheus_gets_the_rules_and_the_jobs_that_they_speak_of() -> None:
+    (rules,) = of_kind("PrometheusRule")
+    (monitor,) = of_kind("ServiceMonitor")
+    services = of_kind("Service")
+
+    assert rules["spec"] == YAML(typ="safe").load((ROOT / "deploy/monitoring/alerts.yaml").read_text())
+    assert len(rules["spec"]["groups"]) == len(rule_groups()["groups"])
+    jobs = {service["metadata"]["labels"][monitor["spec"]["jobLabel"]] for service in services}
+    assert jobs == {"loyalty-accounts", "loyalty-triggers"}
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= services[0]["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == services[0]["spec"]["ports"][0]["name"]
+
+
+def test_monitoring_can_be_left_out_where_its_operator_is_not() -> None:
+    kinds = {found["kind"] for found in objects("monitoring.enabled=false")}
+
+    assert not kinds & {"PrometheusRule", "ServiceMonitor"}
+
+
+def test_the_version_of_the_chart_is_the_one_of_the_product() -> None:
+    chart = YAML(typ="safe").load((CHART / "Chart.yaml").read_text())
+    (version,) = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+    assert chart["appVersion"] == chart["version"] == version
