@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Final
 
-DRILLED: Final[frozenset[str]] = frozenset()
+DRILLED: Final = frozenset({"LoyaltyClockStopped", "LoyaltyDeadLetters", "LoyaltyWorkerDown"})
