@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipelines.operations.alerts import alerts_file
+from pipelines.operations.dashboards import DASHBOARDS, dashboard_file
 from pipelines.operations.pages import alerts_page, metrics_page, slo_page
 from tests.operations.drilled import DRILLED
 
@@ -18,6 +20,10 @@ WRITTEN: dict[str, Callable[[], str]] = {
     "docs/ALERTS.md": lambda: alerts_page(DRILLED),
     "deploy/monitoring/alerts.yaml": alerts_file,
     "deploy/helm/loyalty/files/alerts.yaml": alerts_file,
+}
+WRITTEN |= {
+    f"deploy/monitoring/dashboards/{dashboard.uid}.json": partial(dashboard_file, dashboard)
+    for dashboard in DASHBOARDS
 }
 
 
