@@ -91,3 +91,18 @@ def test_a_burn_of_the_whole_allowance_in_its_window_is_what_the_severity_says()
 
     assert [round(share, 2) for share in shares] == [0.02, 0.05, 0.10]
     assert all(0 < objective.allowed <= 0.01 for objective in OBJECTIVES)
+
+
+def test_compose_has_prometheus_scrape_the_ports_that_its_workers_serve() -> None:
+    compose = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
+    config = YAML(typ="safe").load((RULES.parent / "prometheus.yaml").read_text())
+
+    checked = promtool("check", "config", "prometheus.yaml")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for scrape in config["scrape_configs"]:
+        (target,) = scrape["static_configs"][0]["targets"]
+        service, port = target.split(":")
+        command = compose["services"][service]["command"]
+        assert command[command.index("--metrics-port") + 1] == port
+        assert scrape["job_name"] == f"loyalty-{command[1]}"
