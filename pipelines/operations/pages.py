@@ -54,8 +54,8 @@ SLO_TAIL: Final = """
 
 ## What is not promised
 
-Nothing while a history is replayed: ticks of a replay carry the time of the world, and look old. Silence the three burn
-alerts for the job that replays.
+Nothing while a history is replayed with its own ticks: those carry the time of the world, and look old. Silence the
+three burn alerts for the job that replays.
 """
 
 

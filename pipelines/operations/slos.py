@@ -64,7 +64,7 @@ OBJECTIVES: Final = (
         0.99,
         _slow_share("loyalty_latency_seconds", 'since="tick"', "2.0"),
         "A tick goes through every partition each second, so there is always something to measure, and it is made at "
-        "its instant: a replay of old facts does not look like lateness.",
+        "its instant: a source that sends old facts does not make the pipeline look late.",
     ),
     Objective(
         "timers",
@@ -84,5 +84,5 @@ OBJECTIVES: Final = (
     ),
 )
 
-CORRECTNESS: Final = """`loyalty verify` finds nothing: drift 0, always. There is no allowance; each difference is a
-page (LoyaltyLedgerDrift), and so is a verification that has not run for a day (LoyaltyVerifyStale)."""
+CORRECTNESS: Final = """`loyalty verify` finds nothing: drift 0, always. There is no allowance: each difference is a
+page (LoyaltyLedgerDrift), and a verification that has not ended for a day is a ticket (LoyaltyVerifyStale)."""
