@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 MUTMUT_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test coverage mutants broker golden demo bench up down status lock clean
+.PHONY: help setup check tools test coverage mutants broker golden demo bench up down status lock clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
@@ -30,7 +30,10 @@ check: setup ## Formatting, lint, types, the direction of imports, and that sche
 	$(BIN)/lint-imports
 	$(BIN)/loyalty schemas check
 
-test: setup ## Every test, on a real Kafka and registry (started when none is given).
+tools: ## Install what tests start and PyPI does not bring (Prometheus, PostgreSQL, helm), where it is missing.
+	@deploy/local/tools
+
+test: setup tools ## Every test, on a real Kafka and registry (started when none is given).
 	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
 
 coverage: ## What the last `make test` reached; fails unless domain and processors are at 100 % of branches.
@@ -42,7 +45,7 @@ mutants: setup ## Change the rules in one place at a time: the tests must notice
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run $(MUTMUT_ARGS)
 	$(BIN)/python benchmarks/mutants.py
 
-broker: setup ## Only the tests that need a real Kafka and registry.
+broker: setup tools ## Only the tests that need a real Kafka and registry.
 	$(BIN)/pytest -m broker $(PYTEST_ARGS)
 
 golden: setup ## Write the golden files, and the pages written from code, anew; then read the diff.
