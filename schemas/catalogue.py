@@ -23,6 +23,7 @@ COMMAND_RESULTS: Final = "loyalty.command-results.v1"
 DEAD_LETTERS: Final = "loyalty.dead-letters.v1"
 TRIGGERS: Final = "loyalty.triggers.v1"
 SUPPRESSED_TRIGGERS: Final = "loyalty.suppressed-triggers.v1"
+REDRIVES: Final = "loyalty.redrives.v1"
 
 FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
 INPUTS: Final = (*FACTS, CLOCK, HANDOVERS)
@@ -31,7 +32,9 @@ OUTPUTS: Final = (LEDGER, BALANCES, TIERS, TIER_PROGRESS, COMMAND_RESULTS, DEAD_
 WATCHED: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, LEDGER, TIERS, TIER_PROGRESS, CLOCK)
 """What the triggers read: what the accounts say of members, and some of what they read."""
 TOLD: Final = (TRIGGERS, SUPPRESSED_TRIGGERS)
-TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD)
+OPERATED: Final = (REDRIVES,)
+"""What operators' commands write."""
+TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD, *OPERATED)
 
 
 def versions(topic: str) -> list[tuple[int, Path]]:

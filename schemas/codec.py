@@ -73,10 +73,31 @@ class DeadLetter(NamedTuple):
     error_class: str
     message: str
 
+    @property
+    def place(self) -> str:
+        """Where the record stood: what names this dead letter. Two of one place are of one record."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Redrive(NamedTuple):
+    """A dead letter's record was sent once more to where it stood."""
+
+    topic: str
+    partition: int
+    offset: int
+    recorded_at_ms: int
+    error_class: str
+    redriven_at_ms: int
+
+    @property
+    def place(self) -> str:
+        """The place of the dead letter."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
 
 Input = Fact | Tick | Handover
 Result = LedgerEntry | TierChanged | TierProgress
-Record = Input | Result | Balance | CommandResult | DeadLetter | Told
+Record = Input | Result | Balance | CommandResult | DeadLetter | Redrive | Told
 
 
 def _order(d: dict[str, Any]) -> Order:
@@ -310,6 +331,7 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     Handover: (catalogue.HANDOVERS, _plainly),
     Trigger: (catalogue.TRIGGERS, _with_figures),
     SuppressedTrigger: (catalogue.SUPPRESSED_TRIGGERS, _with_figures),
+    Redrive: (catalogue.REDRIVES, _plainly),
 }
 
 
@@ -394,6 +416,18 @@ class Codec:
             return _RESULTS[topic](self.body(topic, value))
         except ValueError as error:
             raise InvalidFact("UNKNOWN_ENUM", str(error)) from error
+
+    def dead_letter(self, value: bytes | None) -> DeadLetter:
+        """The dead letter in a value; InvalidFact when it cannot be read."""
+        body = self.body(catalogue.DEAD_LETTERS, value)
+        headers = tuple((header["name"], header["value"]) for header in body["headers"])
+        letter: DeadLetter = _named(DeadLetter, body | {"headers": headers})
+        return letter
+
+    def redrive(self, value: bytes | None) -> Redrive:
+        """The redrive in a value; InvalidFact when it cannot be read."""
+        told: Redrive = _named(Redrive, self.body(catalogue.REDRIVES, value))
+        return told
 
     def body(self, topic: str, value: bytes | None) -> dict[str, Any]:
         """The Avro body of a value, through this build's schema."""

@@ -22,6 +22,7 @@ MODULES: Final = {
     "member": ("member", "explain"),
     "erase": ("erase",),
     "experiments": ("experiments",),
+    "dead_letters": ("dead-letters",),
     "conformance": ("conformance",),
     "topics": ("topics",),
     "schemas": ("schemas",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from pipelines.audit.explanation import explained
 from pipelines.audit.statement import Entry, Statement, entry, statement
 from pipelines.audit.timetravel import AsOf, as_of
 from pipelines.audit.words import instant, money
-from pipelines.cli.options import AsJson, TopicPrefix
+from pipelines.cli.options import AsJson, TopicPrefix, instant_ms
 from pipelines.cli.verify import cluster
 
 
@@ -39,8 +38,8 @@ def member(
     as_json: AsJson = False,
 ) -> None:
     """Show a member's balance, tier and progress, lots and last ledger entries; or those of another time."""
-    then = None if at is None else _instant("--at", at)
-    known = None if known_at is None else _instant("--known-at", known_at)
+    then = instant_ms("--at", at)
+    known = instant_ms("--known-at", known_at)
     place = cluster(topic_prefix)
     told = statement(place.topics, place.schemas, place.names, member_id)
     if then is not None or known is not None:
@@ -53,18 +52,6 @@ def member(
         typer.echo(json.dumps(document(told), indent=2))
     else:
         print_statement(told, last, Console(highlight=False))
-
-
-def _instant(option: str, text: str) -> int:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is no instant; 2026-03-01T00:00:00Z is one", param_hint=option
-        ) from error
-    if at.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} has no zone; end it with Z, or an offset", param_hint=option)
-    return round(at.timestamp() * 1000)
 
 
 def _moment(at_ms: int | None, known_at_ms: int | None) -> tuple[int, int]:

@@ -103,7 +103,7 @@ class Accounts:
         if visit.account.erased:
             merging.after_erasure(visit, fact)
             return visit.leave(Outcome.ERASED)
-        if not isinstance(fact, Handover) and (refusal := self._refusal(fact)) is not None:
+        if not isinstance(fact, Handover) and (refusal := self.refusal(fact)) is not None:
             return Answer(Outcome.REFUSED, (refusal,), ())
         visit.advance(fact.recorded_at_ms)
         outcome = visit.take_in(fact, source)
@@ -123,7 +123,7 @@ class Accounts:
             unparked += answer.unparked
         return Answer(Outcome.APPLIED, tuple(refusals), tuple(results), unparked=unparked)
 
-    def _refusal(self, fact: Fact) -> Refusal | None:
+    def refusal(self, fact: Fact) -> Refusal | None:
         """What can be said of the fact alone: it came too late, or in money that the programme does not know.
 
         A command that is late is answered so, and an erasure is never too late.

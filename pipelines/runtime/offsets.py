@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipelines.runtime.settings import Settings
 from pipelines.topics import prefixed
-from schemas import catalogue
 
 Answered = TypeVar("Answered")
 Place = tuple[str, int]
@@ -110,25 +109,23 @@ class Backlog:
             for topic in settings.pipeline.reads
             for partition in range(partitions)
         ]
-        self._transactional = {
-            prefixed(settings.topic_prefix, topic) for topic in (catalogue.HANDOVERS, *catalogue.OUTPUTS)
-        }
         self._empty: set[tuple[Place, int, int]] = set()
 
     def records(self) -> Mapping[str, int]:
         """Offsets still to be committed, by topic.
 
-        The end of a transaction has an offset, and is no record: such are counted while records are left, and are
-        nothing once they are all that is left.
+        The end of a transaction has an offset, and is no record; a redrive, or a source of its own choice, leaves them
+        on topics of facts as well. Such are counted while records are left, and are nothing once they are all that is
+        left.
         """
         done = self._group.committed(self._places)
         first = begins(self._admin, [place for place in self._places if done.get(place) is None])
         end = ends(self._admin, self._places)
         ahead = {place: (done.get(place) or first.get(place, 0), end[place]) for place in self._places}
         behind = {place: last - at for place, (at, last) in ahead.items() if last > at}
-        if all(place[0] in self._transactional for place in behind):
-            held = (place for place in behind if self._holds_a_record(place, *ahead[place]))
-            behind = behind if next(held, None) else {}
+        longest_first = sorted(behind, key=lambda place: -behind[place])
+        held = (place for place in longest_first if self._holds_a_record(place, *ahead[place]))
+        behind = behind if next(held, None) else {}
         left = dict.fromkeys((topic for topic, _ in self._places), 0)
         for (topic, _), count in behind.items():
             left[topic] += count

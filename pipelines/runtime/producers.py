@@ -30,6 +30,16 @@ def fact_producer(bootstrap: str) -> Producer:
     )
 
 
+def produce(producer: Producer, topic: str, value: bytes | None, **place: Any) -> None:
+    """Hand a record over, waiting while the queue is full; `place` is key, timestamp (ms), maybe partition, headers."""
+    while True:
+        try:
+            producer.produce(topic, value=value, **place)
+            return
+        except BufferError:
+            producer.poll(0.1)
+
+
 class Sender:
     """Sends records in the order given. One that the broker refuses, or that cannot be delivered, is a Failure."""
 
@@ -39,13 +49,8 @@ class Sender:
         self._refused: KafkaError | None = None
 
     def send(self, topic: str, value: bytes | None, **place: Any) -> None:
-        """Hand a record over, waiting while the queue is full; `place` is key, timestamp (ms) and maybe partition."""
-        while True:
-            try:
-                self._producer.produce(topic, value=value, on_delivery=self._delivered, **place)
-                break
-            except BufferError:
-                self._producer.poll(0.1)
+        """Hand a record over, as `produce` does."""
+        produce(self._producer, topic, value, on_delivery=self._delivered, **place)
         self._producer.poll(0)
         if self._refused is not None:
             self.flush()
