@@ -19,7 +19,7 @@ from pipelines.audit.reading import Topics
 from pipelines.audit.words import instant
 from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix, instant_ms
 from pipelines.dead_letters import redrive as redriving
-from pipelines.dead_letters.letters import DeadLetters, Forecast, Wanted, counted
+from pipelines.dead_letters.letters import ALL, DeadLetters, Forecast, Wanted, counted
 from pipelines.local.endpoints import endpoints
 from pipelines.processors.accounts import Accounts
 from pipelines.programme_file import load_programme
@@ -92,8 +92,11 @@ def list_letters(
         print(json.dumps({"dead_letters": [_told(letter, redrives) for letter in letters]}))
         return
     console = Console(highlight=False)
+    if not letters:
+        console.print("There are no such dead letters." if wanted != ALL else "There are no dead letters.")
+        return
     console.print(_counts(letters, redrives, desk.prefix))
-    if letters and last:
+    if last:
         console.print(_table(letters[-last:], len(letters), redrives))
 
 
@@ -265,7 +268,8 @@ def _report(found: Sorted, done: int, yes: bool, prefix: str, *, as_json: bool) 
     for row, count in sorted(rows.items()):
         table.add_row(*row, f"{count:,}")
     console = Console(highlight=False)
-    console.print(table)
+    if rows:
+        console.print(table)
     if yes:
         console.print(f"{done:,} redriven.")
     else:
