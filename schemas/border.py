@@ -30,6 +30,8 @@ from pipelines.domain.merging import Handover
 from schemas.codec import InvalidFact
 
 SKEW_MS: Final = 5 * 60_000
+INSTANT_MAX: Final = 221_845_392_000_000
+"""The year 9000, in milliseconds: calendars end in 9999, and points may live for long after a fact."""
 MONEY_MAX: Final = 10**12
 QUANTITY_MAX: Final = 10**6
 MEASURE_MAX: Final = 10**6
@@ -100,6 +102,8 @@ def _check_time(name: str, at_ms: int | None, recorded_at_ms: int) -> None:
         return
     if at_ms < 0:
         _refuse("BEFORE_1970", f"{name} is {at_ms} ms")
+    if at_ms >= INSTANT_MAX:
+        _refuse("FROM_THE_FUTURE", f"{name} is {at_ms} ms; the years from 9000 on are refused")
     if at_ms > recorded_at_ms + SKEW_MS:
         _refuse("FROM_THE_FUTURE", f"{name} lies {at_ms - recorded_at_ms} ms after recorded_at")
 

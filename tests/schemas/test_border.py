@@ -17,10 +17,12 @@ from pipelines.domain.facts import (
     ReturnStatus,
     Tick,
 )
-from schemas.border import check_fact
+from schemas.border import INSTANT_MAX, check_fact
 from schemas.codec import InvalidFact
 from tests.laws.strategies import histories
-from tests.support.facts import command, engagement, line, member, ms, order, refund
+from tests.support.facts import command, engagement, line, member, ms, order, refund, run
+from tests.support.history import play
+from tests.support.programmes import reference
 
 AT = "2026-02-01T10:00:00Z"
 NOW = ms(AT)
@@ -135,6 +137,24 @@ def test_a_ticks_time_is_its_records_time() -> None:
         check_fact(Tick(NOW), b"tick", NOW + 1)
     with pytest.raises(InvalidFact, match="BEFORE_1970"):
         check_fact(Tick(-1), b"tick", -1)
+
+
+@pytest.mark.parametrize("fact", [ORDER, RETURN, RUN, MEMBER, REDEEM], ids=lambda f: type(f).__name__)
+def test_a_record_from_beyond_the_calendar_is_refused_where_a_broker_lets_it_in(fact: Any) -> None:
+    beyond = fact._replace(occurred_at_ms=INSTANT_MAX, recorded_at_ms=INSTANT_MAX)
+
+    assert refused(beyond) == "FROM_THE_FUTURE"
+    with pytest.raises(InvalidFact, match="FROM_THE_FUTURE"):
+        check_fact(Tick(INSTANT_MAX), b"tick", INSTANT_MAX)
+
+
+def test_the_last_instant_of_the_border_is_one_that_the_rules_can_count_from() -> None:
+    last = INSTANT_MAX - 1
+    facts = [member(AT), order("O1", last), run("E1", last, 5_000, recorded=last), Tick(last)]
+
+    for fact in facts[:3]:
+        check_fact(fact, b"m-1", fact.recorded_at_ms)  # type: ignore[union-attr,arg-type]
+    assert [entry.points for entry in play(facts, reference()).ledger] == [50, 50, 100, 10]
 
 
 @given(histories())
