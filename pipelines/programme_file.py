@@ -6,10 +6,10 @@ Numbers are read from their text, never through a float: `25 %`, `1/3` and `0.25
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from pipelines.domain.facts import EngagementKind, Verification
 from pipelines.domain.programme import (
@@ -50,6 +51,12 @@ from pipelines.domain.triggers.rules import (
 )
 from pipelines.failure import Failure
 
+WHOLE_MAX = 10**9
+MONTHS_MAX = 1_200
+DAYS_MAX = 36_500
+"""A hundred years: calendars end in 9999, and facts are taken until 9000."""
+_WHOLE = re.compile(r"-?[0-9]{1,10}", re.ASCII)
+_FRACTION = re.compile(r"-?[0-9]{1,10}(/[0-9]{1,10}|\.[0-9]{1,10})?", re.ASCII)
 ALONG = Path(__file__).parent / "programmes"
 E = TypeVar("E", bound=StrEnum)
 
@@ -60,7 +67,11 @@ def load_programme(named: Path) -> Programme:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in ALONG.glob("*.yaml")))
         raise Failure(f"there is no programme {named}", f"give a file, or one of: {names}")
-    return parse_programme(path.read_text(), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{path} cannot be read: {error}", "give a file of YAML, in UTF-8") from error
+    return parse_programme(text, str(path))
 
 
 def parse_programme(text: str, file: str) -> Programme:
@@ -70,6 +81,9 @@ def parse_programme(text: str, file: str) -> Programme:
     except MarkedYAMLError as error:
         line = (error.problem_mark.line if error.problem_mark else 0) + 1
         raise Failure(f"{file}:{line}: this is not YAML: {error.problem}", "correct the line") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise Failure(f"{file}:{line}: this is not YAML: {error.reason}", "correct the line") from error
     return _programme(Place(node, file, ""))
 
 
@@ -103,6 +117,8 @@ class Place:
             self.wrong("is not a mapping", "key: value pairs")
         found: dict[str, Place] = {}
         for key, value in self.node.value:
+            if not isinstance(key, ScalarNode):
+                Place(key, self.file, self.path).wrong("has a key that is not a text", "key: value pairs")
             place = Place(value, self.file, f"{self.path}.{key.value}".lstrip("."))
             if key.value in found:
                 place.wrong("is given twice", "each key once")
@@ -119,18 +135,21 @@ class Place:
             self.wrong("is not a text", "a text")
         return str(self.node.value).strip()
 
-    def whole(self, least: int = 0) -> int:
+    def whole(self, least: int = 0, most: int = WHOLE_MAX) -> int:
         text = self.text()
-        if not text.removeprefix("-").isdecimal() or int(text) < least:
-            self.wrong(f"is {text!r}", f"a whole number of at least {least}")
+        known = _WHOLE.fullmatch(text) is not None
+        if not known or not least <= int(text) <= most:
+            self.wrong(f"is {text[:40]!r}", f"a whole number of at least {least} and at most {most:,}")
         return int(text)
 
     def fraction(self) -> Fraction:
         text = self.text()
         bare = text.removesuffix("%").strip()
         try:
-            value = Fraction(bare) if "/" in bare else Fraction(Decimal(bare))
-        except (ValueError, InvalidOperation, ZeroDivisionError):
+            if _FRACTION.fullmatch(bare) is None:
+                raise ValueError(bare)
+            value = Fraction(bare)
+        except (ValueError, ZeroDivisionError):
             self.wrong(f"is {text!r}", "an exact fraction: 25 %, 1/4 or 0.25")
         if value < 0:
             self.wrong(f"is {text!r}", "a fraction of at least 0")
@@ -186,8 +205,8 @@ def _programme(place: Place) -> Programme:
         found["versions"].wrong("is empty", "at least one version")
     return Programme(
         found["name"].text(),
-        found["lateness_days"].whole(1),
-        found["return_days"].whole(1),
+        found["lateness_days"].whole(1, DAYS_MAX),
+        found["return_days"].whole(1, DAYS_MAX),
         _window(found["window"]),
         _downgrade(found["downgrade"]),
         tuple(versions),
@@ -209,7 +228,7 @@ def _window(place: Place) -> Window:
     found = place.keys(("kind",), ("months",))
     kind = found["kind"].one_of(WindowKind)
     if kind is WindowKind.ROLLING:
-        return Window(kind, place.keys(("kind", "months"))["months"].whole(1))
+        return Window(kind, place.keys(("kind", "months"))["months"].whole(1, MONTHS_MAX))
     if "months" in found:
         found["months"].wrong("is given", f"no months: {kind} is a year")
     return Window(kind)
@@ -221,7 +240,7 @@ def _downgrade(place: Place) -> Downgrade | None:
             place.wrong(f"is {place.text()!r}", "never, or {grace_days: 60, levels: 1}")
         return None
     found = place.keys(("grace_days", "levels"))
-    return Downgrade(found["grace_days"].whole(), found["levels"].whole(1))
+    return Downgrade(found["grace_days"].whole(0, DAYS_MAX), found["levels"].whole(1))
 
 
 def _version(place: Place) -> ProgrammeVersion:
@@ -255,8 +274,8 @@ def _version(place: Place) -> ProgrammeVersion:
         activities=tuple(_activity(at) for at in _unique(found.get("activities"))),
         once=tuple(_once(at) for at in _unique(found.get("once"))),
         welcome_points=found["welcome_points"].whole(),
-        pending_days=pending["days_from_delivery"].whole(),
-        pending_latest_days=pending["days_from_order_at_latest"].whole(),
+        pending_days=pending["days_from_delivery"].whole(0, DAYS_MAX),
+        pending_latest_days=pending["days_from_order_at_latest"].whole(0, DAYS_MAX),
         expiry=_expiry(found["expiry"]),
         clawback=found["clawback"].one_of(Clawback),
         reservation_minutes=found["reservation_minutes"].whole(1),
@@ -294,7 +313,7 @@ def _expiry(place: Place) -> Expiry | None:
             place.wrong(f"is {place.text()!r}", "never, or {months: 12, end_of: month}")
         return None
     found = place.keys(("months", "end_of"))
-    return Expiry(found["months"].whole(1), found["end_of"].one_of(Rounding))
+    return Expiry(found["months"].whole(1, MONTHS_MAX), found["end_of"].one_of(Rounding))
 
 
 def _tiers(place: Place) -> Iterator[TierLevel]:
@@ -380,11 +399,11 @@ def _triggers(place: Place) -> TriggerRules:
         caps=tuple(_cap(at) for at in found["caps"].items()) if "caps" in found else (),
         quiet=_quiet(found["quiet"]) if "quiet" in found else None,
         near_points=found["near_points"].whole(1),
-        lapsing_days=found["lapsing_days"].whole(1),
-        expiring_days=expiring["days"].whole(1),
+        lapsing_days=found["lapsing_days"].whole(1, DAYS_MAX),
+        expiring_days=expiring["days"].whole(1, DAYS_MAX),
         expiring_points_min=expiring["points_min"].whole(1),
-        win_back_days=found["win_back_days"].whole(1),
-        review_days=found["review_days"].whole(),
+        win_back_days=found["win_back_days"].whole(1, DAYS_MAX),
+        review_days=found["review_days"].whole(0, DAYS_MAX),
         streak_weeks=tuple(streaks),
         shoe_m={category: at.whole(1) * 1_000 for category, at in found["shoe_km"].mapping().items()},
     )
@@ -412,7 +431,7 @@ def _cap(place: Place) -> Cap:
     found = place.keys(("most", "days"), ("kind", "channel"))
     return Cap(
         found["most"].whole(1),
-        found["days"].whole(1),
+        found["days"].whole(1, DAYS_MAX),
         found["kind"].one_of(TriggerKind) if "kind" in found else None,
         found["channel"].text() if "channel" in found else None,
     )

@@ -387,6 +387,8 @@ class Codec:
 
     def _handover(self, d: dict[str, Any]) -> Handover:
         topic = d["fact_topic"]
+        if topic is not None and topic not in catalogue.FACTS:
+            raise InvalidFact("WRONG_SCHEMA", f"a handover of {topic}, which is no topic of facts")
         fact: Any = None if topic is None else self.decode(topic, d["fact_value"])
         return Handover(
             d["member_id"],
@@ -440,10 +442,9 @@ class Codec:
             raise InvalidFact("BAD_MAGIC", f"the first byte is {value[0]}, not 0")
         reader = self._own[topic]
         writer: Any = self._by_id.get(schema_id) or self._learn(schema_id)
-        if writer["name"] != reader["name"]:
-            raise InvalidFact(
-                "WRONG_SCHEMA", f"schema {schema_id} is of {writer['name']}, not {reader['name']}"
-            )
+        name = writer.get("name", "no record") if isinstance(writer, dict) else "no record"
+        if name != reader["name"]:
+            raise InvalidFact("WRONG_SCHEMA", f"schema {schema_id} is of {name}, not {reader['name']}")
         return _read(value, writer, reader)
 
     def _learn(self, schema_id: int) -> Any:
@@ -451,7 +452,10 @@ class Codec:
             text = self._writer_schema(schema_id)
         except LookupError as error:
             raise InvalidFact("UNKNOWN_SCHEMA", f"the registry knows no schema {schema_id}") from error
-        self._by_id[schema_id] = parse_schema(catalogue.plain(json.loads(text)))
+        try:
+            self._by_id[schema_id] = parse_schema(catalogue.plain(json.loads(text)))
+        except Exception as error:  # a registry also holds what is not Avro
+            raise InvalidFact("WRONG_SCHEMA", f"schema {schema_id} is not Avro: {error}") from error
         return self._by_id[schema_id]
 
 

@@ -114,8 +114,8 @@ def _attribute(name: str, known: tuple[str, ...]) -> str:
 
 def _value(where: str, name: str, value: Any, known: tuple[str, ...]) -> Any:
     """Instants become milliseconds; lines and consents keep the order of their fields."""
-    if f"{name}_ms" in known and isinstance(value, str):
-        return _instant(where, name, value)
+    if f"{name}_ms" in known:
+        return _moment(where, name, value)
     if name == "consents" and isinstance(value, list):
         return [_consent(where, item) for item in value]
     return value
@@ -126,13 +126,14 @@ def _consent(where: str, item: Any) -> Any:
         return item
     return {
         "purpose": item.get("purpose"),
-        "granted_at_ms": _instant(where, "granted_at", item["granted_at"])
-        if item.get("granted_at")
-        else None,
-        "withdrawn_at_ms": _instant(where, "withdrawn_at", item["withdrawn_at"])
-        if item.get("withdrawn_at")
-        else None,
+        "granted_at_ms": _moment(where, "granted_at", item.get("granted_at")),
+        "withdrawn_at_ms": _moment(where, "withdrawn_at", item.get("withdrawn_at")),
     }
+
+
+def _moment(where: str, name: str, value: Any) -> Any:
+    """An instant in text becomes milliseconds; what is none is for the field's type to judge."""
+    return _instant(where, name, value) if isinstance(value, str) else value
 
 
 def _instant(where: str, name: str, text: str) -> int:
