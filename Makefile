@@ -5,9 +5,10 @@ LOCKED := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 STAMP := .venv/.set-up-$(LOCKED)
 PYTEST_ARGS ?=
 MUTMUT_ARGS ?=
+SBOM ?= build/sbom.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check tools test coverage mutants broker golden demo bench up down status lock clean
+.PHONY: help setup check tools test coverage mutants broker golden demo bench up down status lock sbom clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
@@ -69,6 +70,11 @@ status: setup ## Show what runs.
 lock: setup ## Resolve requirements.lock anew from pyproject.toml; `make lock UPGRADE=--upgrade` takes newer versions.
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 	    --no-header --no-annotate --quiet $(UPGRADE) --output-file requirements.lock
+
+sbom: setup ## Write the bill of materials (CycloneDX) of what the lock installs to build/sbom.json.
+	@mkdir -p $(dir $(SBOM))
+	PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+	    --output-reproducible --output-format JSON --output-file $(SBOM)
 
 clean: ## Delete what tools left behind; not .venv, and not the stack's data (`loyalty down --wipe`).
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage coverage.xml build dist mutants

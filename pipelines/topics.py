@@ -20,14 +20,28 @@ class Pipeline:
     group: str
     store: str
     reads: tuple[str, ...]
+    writes: tuple[str, ...]
 
     def changelog(self, prefix: str) -> str:
         """The changelog of the store, as the engine names it."""
         return f"changelog__{prefixed(prefix, self.group)}--{self.store}--default"
 
+    def topics(self, prefix: str) -> frozenset[str]:
+        """All that it reads and writes, with its changelog: what must be as the catalogue says before it starts."""
+        named = {prefixed(prefix, name) for name in (*self.reads, *self.writes)}
+        return frozenset({*named, self.changelog(prefix)})
 
-ACCOUNTS: Final = Pipeline("accounts", "loyalty-accounts-v1", "accounts-v1", catalogue.INPUTS)
-TRIGGERS: Final = Pipeline("triggers", "loyalty-triggers-v1", "triggers-v1", catalogue.WATCHED)
+
+ACCOUNTS: Final = Pipeline(
+    "accounts",
+    "loyalty-accounts-v1",
+    "accounts-v1",
+    catalogue.INPUTS,
+    (catalogue.HANDOVERS, *catalogue.OUTPUTS),
+)
+TRIGGERS: Final = Pipeline(
+    "triggers", "loyalty-triggers-v1", "triggers-v1", catalogue.WATCHED, catalogue.TOLD
+)
 PIPELINES: Final = {pipeline.name: pipeline for pipeline in (ACCOUNTS, TRIGGERS)}
 
 _HOUR_MS: Final = 3_600_000

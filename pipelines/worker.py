@@ -23,6 +23,7 @@ from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts
 from pipelines.processors.triggers import Triggers
 from pipelines.runtime import guards, metrics
+from pipelines.runtime import access, guards
 from pipelines.runtime.engine import EXIT_FENCED, HardenedApplication, application
 from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog
@@ -72,7 +73,7 @@ def run_worker(
         until = _stopping_when_caught_up(app, settings) if until_caught_up else _until_told()
         with serving(app, settings), until:
             log.info("worker started", replica=settings.replica, group=settings.group)
-            _run(app)
+            _run(app, settings)
         log.info("worker stopped", replica=settings.replica, facts=profile.facts)
         return WorkerSummary(profile.facts, time.monotonic() - started, profile)
 
@@ -96,7 +97,7 @@ def _join(
     return TriggersJoin(Triggers(programme), codec, settings, produce, profile)
 
 
-def _run(app: HardenedApplication) -> None:
+def _run(app: HardenedApplication, settings: Settings) -> None:
     """The engine takes the signals over while it runs; they are given back behind it."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -104,6 +105,9 @@ def _run(app: HardenedApplication) -> None:
     except (KafkaException, QuixException) as error:
         if isinstance(app.stopped_by, Failure):
             raise app.stopped_by from error
+        refused = access.refusal(settings)
+        if refused is not None:
+            raise refused from error
         message = f"the engine had to stop: {type(error).__name__}: {error}"
         raise Failure(
             message, "start the worker again; what was not committed is processed again", EXIT_FENCED

@@ -7,6 +7,7 @@ from typing import Final
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
+from pipelines.connection import security
 from pipelines.failure import Failure
 from schemas import catalogue
 from schemas.codec import Codec
@@ -18,7 +19,7 @@ COMPATIBILITY: Final = "FULL_TRANSITIVE"
 
 
 def client(url: str) -> SchemaRegistryClient:
-    return SchemaRegistryClient({"url": url, "timeout": TIMEOUT_S, "max.retries": 2})
+    return SchemaRegistryClient(security().registry(url) | {"timeout": TIMEOUT_S, "max.retries": 2})
 
 
 def register_all(url: str) -> dict[str, int]:

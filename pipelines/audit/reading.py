@@ -7,12 +7,13 @@ that are never delivered are commit markers, aborted records and what compaction
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from time import monotonic, sleep
 from typing import Any, NamedTuple, Protocol, cast
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import fastavro
 from confluent_kafka import (
@@ -23,10 +24,13 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
+from pipelines.connection import kafka_client, security
 from pipelines.failure import Failure
+from pipelines.grants import READER_GROUP
 from pipelines.runtime.offsets import Group
+from pipelines.runtime.topic_admin import connect
 
 BATCH = 10_000
 ANSWER_S = 15.0
@@ -73,6 +77,8 @@ class RegistrySchemas:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        self._security = security()
+        self._trust = self._security.registry_trust()
         self._known: dict[int, dict[str, Any]] = {}
 
     def by_id(self, schema_id: int) -> dict[str, Any]:
@@ -80,9 +86,14 @@ class RegistrySchemas:
             self._known[schema_id] = json.loads(self._asked(f"/schemas/ids/{schema_id}")["schema"])
         return self._known[schema_id]
 
+    def _request(self, path: str) -> Request:
+        user = self._security.registry(self._url).get("basic.auth.user.info")
+        headers = {"Authorization": f"Basic {b64encode(user.encode()).decode()}"} if user else {}
+        return Request(self._url + path, headers=headers)
+
     def _asked(self, path: str) -> dict[str, Any]:
         try:
-            with urlopen(self._url + path, timeout=ANSWER_S) as answer:
+            with urlopen(self._request(path), timeout=ANSWER_S, context=self._trust) as answer:
                 return cast(dict[str, Any], json.load(answer))
         except HTTPError as error:
             raise LookupError(f"the registry has no {path}: {error}") from error
@@ -157,9 +168,7 @@ class Topics:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._address = bootstrap_servers
-        self._admin = AdminClient(
-            {"bootstrap.servers": bootstrap_servers, "socket.timeout.ms": 10_000, "log_level": 0}
-        )
+        self._admin = connect(bootstrap_servers)
 
     def partitions(self, topic: str) -> int:
         """How many a topic has; 0 when there is no such topic (asked by name, a broker might create it)."""
@@ -212,8 +221,8 @@ class Topics:
             return 0
         consumer = Consumer(
             {
-                "bootstrap.servers": self._address,
-                "group.id": "loyalty-auditor-without-a-group",
+                **kafka_client(self._address),
+                "group.id": READER_GROUP,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",

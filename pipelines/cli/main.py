@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,6 +25,7 @@ MODULES: Final = {
     "dead_letters": ("dead-letters",),
     "conformance": ("conformance",),
     "topics": ("topics",),
+    "acls": ("acls",),
     "schemas": ("schemas",),
     "bench": ("bench",),
 }
@@ -55,12 +56,22 @@ def main() -> None:
         logs.configure(sys.stderr)
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except Failure as failure:
-        console = Console(stderr=True, highlight=False)
-        console.print(f"[bold red]error:[/] {escape(failure.what)}", soft_wrap=True)
-        console.print(f"   [bold]do:[/] {escape(failure.do)}", soft_wrap=True)
-        sys.exit(failure.exit_code)
+        _give_up(failure)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        from pipelines.connection import refused
+
+        if (failure_of_kafka := refused(error)) is None:
+            raise
+        _give_up(failure_of_kafka)
+
+
+def _give_up(failure: Failure) -> NoReturn:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"[bold red]error:[/] {escape(failure.what)}", soft_wrap=True)
+    console.print(f"   [bold]do:[/] {escape(failure.do)}", soft_wrap=True)
+    sys.exit(failure.exit_code)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,12 @@ def register(app: typer.Typer) -> None:
 
 def up(
     brokers: Annotated[int, typer.Option(help="Embedded brokers: 1, or 3 for a replicated cluster.")] = 1,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure", help="Embedded, with TLS, users and ACLs; their settings in LOYALTY_HOME/security."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start Kafka and the schema registry, unless they run.
@@ -40,11 +46,13 @@ def up(
         raise Failure(f"a cluster of {brokers} brokers is not offered", "give --brokers 1 or --brokers 3")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     with Console(stderr=True).status("starting Kafka and the schema registry"):
-        found = stack.up(home_dir(), brokers)
+        found = stack.up(home_dir(), brokers, secure=secure)
     if as_json:
         typer.echo(json.dumps(asdict(found)))
     else:
         typer.echo(f"up ({found.way}): Kafka {found.bootstrap_servers}, registry {found.schema_registry_url}")
+        if secure and found.way == "embedded":
+            typer.echo(f"be somebody: set -a; . {home_dir() / 'security' / 'admin.env'}; set +a")
 
 
 def down(

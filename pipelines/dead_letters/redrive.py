@@ -15,14 +15,15 @@ from typing import Final
 from confluent_kafka import KafkaException, Producer
 
 from pipelines.audit.reading import Topics
+from pipelines.connection import kafka_client
 from pipelines.dead_letters.letters import DeadLetters
 from pipelines.failure import Failure
+from pipelines.grants import REDRIVER
 from pipelines.runtime.producers import produce
 from pipelines.topics import ACCOUNT_BYTES_MAX, prefixed
 from schemas import catalogue
 from schemas.codec import Codec, DeadLetter, Redrive
 
-TRANSACTIONAL_ID: Final = "loyalty-redrive"
 HEADER: Final = "loyalty-redriven-from"
 """Added behind the record's own headers; its value is the place of the dead letter."""
 TOGETHER: Final = 500
@@ -62,8 +63,8 @@ def redrive(
 def _producer(bootstrap: str, prefix: str) -> Producer:
     producer = Producer(
         {
-            "bootstrap.servers": bootstrap,
-            "transactional.id": prefixed(prefix, TRANSACTIONAL_ID),
+            **kafka_client(bootstrap),
+            "transactional.id": prefixed(prefix, REDRIVER),
             "message.max.bytes": ACCOUNT_BYTES_MAX,
             "compression.type": "lz4",
             "log_level": 2,

@@ -22,9 +22,11 @@ import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from pipelines.connection import Security, security
 from pipelines.failure import Failure
 from pipelines.local.artefacts import Artefacts
 from pipelines.local.endpoints import alive
+from pipelines.local.secured import Vault, write_private
 
 KAFKA_PORT, CONTROLLER_PORT, REGISTRY_PORT = 19092, 19192, 18081
 CLUSTER_ID = "bG95YWx0eS1zdHJlYW1zMQ"
@@ -78,7 +80,7 @@ def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, s
     return {"name": name, "pid": process.pid, "create_time": created, "port": port, "log": str(log)}
 
 
-def broker_properties(node: int, home: Path, ports: list[tuple[int, int]]) -> str:
+def broker_properties(node: int, home: Path, ports: list[tuple[int, int]], vault: Vault | None = None) -> str:
     """The server.properties of one of `len(ports)` brokers, given each one's (client, controller) port."""
     copies = len(ports)
     client, controller = ports[node - 1]
@@ -107,22 +109,29 @@ def broker_properties(node: int, home: Path, ports: list[tuple[int, int]]) -> st
         "unclean.leader.election.enable": "false",
         "log.retention.ms": -1,
     }
+    settings |= {} if vault is None else vault.properties()
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
-def format_storage(artefacts: Artefacts, home: Path, ports: list[tuple[int, int]]) -> None:
+def format_storage(
+    artefacts: Artefacts, home: Path, ports: list[tuple[int, int]], vault: Vault | None = None
+) -> None:
     """Write every broker's settings, and prepare the storage of those that have none; all at a time."""
     tools = []
     for node in range(1, len(ports) + 1):
         config = home / f"kafka-{node}.properties"
-        config.write_text(broker_properties(node, home, ports))
+        write_private(config, broker_properties(node, home, ports, vault).encode())
         if not (home / f"kafka-{node}" / "meta.properties").exists():
             command = [*_kafka(artefacts, *QUICK_START), "kafka.tools.StorageTool", "format", "-g"]
             command += ["-t", CLUSTER_ID, "-c", str(config)]
+            if vault is not None:
+                command = [command[0], f"@{vault.arguments(command[1:])}"]
             tools.append(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             )
     told = [tool.communicate()[0] for tool in tools]
+    if vault is not None:
+        vault.forget_arguments()
     failed = [text for tool, text in zip(tools, told, strict=True) if tool.returncode]
     if failed:
         raise Failure(
@@ -143,7 +152,7 @@ def _kafka(artefacts: Artefacts, *options: str) -> list[str]:
     return [str(artefacts.java), *options, "-cp", f"{artefacts.kafka}/*"]
 
 
-def start_registry(artefacts: Artefacts, home: Path, port: int) -> Spawned:
+def start_registry(artefacts: Artefacts, home: Path, port: int, vault: Vault | None = None) -> Spawned:
     """Start Apicurio with its schemas in a file under `home`; its second door, for metrics, on any free port."""
     env = {
         "APICURIO_STORAGE_KIND": "sql",
@@ -156,13 +165,17 @@ def start_registry(artefacts: Artefacts, home: Path, port: int) -> Spawned:
         "QUARKUS_LOG_LEVEL": "WARN",
         "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
     }
+    if vault is not None:
+        env |= {"QUARKUS_HTTP_PORT": "0"} | vault.registry_environment(port)
     command = [str(artefacts.java), "-Xmx384m", *QUICK_START, "-jar", "quarkus-run.jar"]
     return spawn("registry", command, home, port, env, artefacts.registry)
 
 
-def wait_for_kafka(bootstrap: str, brokers: int, processes: list[Spawned]) -> None:
+def wait_for_kafka(
+    bootstrap: str, brokers: int, processes: list[Spawned], known_as: Security | None = None
+) -> None:
     """Return when `brokers` of them answer; a Failure with the end of their logs when they do not."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = AdminClient((known_as or Security.in_the_clear()).kafka(bootstrap) | {"log_level": 0})
 
     def answers() -> bool:
         with contextlib.suppress(KafkaException):
@@ -172,14 +185,18 @@ def wait_for_kafka(bootstrap: str, brokers: int, processes: list[Spawned]) -> No
     _wait("Kafka", answers, processes)
 
 
-def wait_for_registry(url: str, processes: list[Spawned]) -> None:
+def wait_for_registry(url: str, processes: list[Spawned], known_as: Security | None = None) -> None:
     """Return when the registry answers; a Failure with the end of its log when it does not."""
-    _wait("the schema registry", lambda: registry_answers(url), processes)
+    _wait("the schema registry", lambda: registry_answers(url, known_as), processes)
 
 
-def registry_answers(url: str) -> bool:
+def registry_answers(url: str, known_as: Security | None = None) -> bool:
     """Whether a Confluent-compatible registry lists its subjects at `url`."""
-    with contextlib.suppress(URLError, OSError, ValueError), urlopen(f"{url}/subjects", timeout=2) as answer:
+    trust = (known_as or security()).registry_trust()
+    with (
+        contextlib.suppress(URLError, OSError, ValueError),
+        urlopen(f"{url}/subjects", timeout=2, context=trust) as answer,
+    ):
         return bool(answer.status == 200)
     return False
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from pipelines.connection import security
 from pipelines.failure import Failure
 
 KAFKA_VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
@@ -76,4 +77,10 @@ def endpoints(home: Path | None = None) -> Endpoints:
     if not state.get("up") or dead:
         why = f"{', '.join(dead)} died" if dead and state.get("up") else "it was not started"
         raise Failure(f"the local stack of {home} does not run: {why}", "run `loyalty up`")
+    if state.get("secure") and security().protocol == "PLAINTEXT":
+        env = home / "security" / "admin.env"
+        raise Failure(
+            f"the local stack of {home} is secure, and who you are is not said",
+            f"`set -a; . {env}; set +a`, or the file of another user beside it",
+        )
     return Endpoints(state["bootstrap_servers"], state["schema_registry_url"], state["way"])

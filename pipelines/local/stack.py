@@ -21,14 +21,16 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from pipelines.connection import Security, security
 from pipelines.failure import Failure
 from pipelines.local import embedded
 from pipelines.local.artefacts import artefacts, cache_dir, recipe
 from pipelines.local.endpoints import Endpoints, alive, given_endpoints, read_state, state_file
+from pipelines.local.secured import ADMIN, Vault
 
 COMPOSE_PARTS = ("kafka", "registry")
 DOCKER_PORTS = (9092, 8081)
-OWN = ("kafka-*", "registry", "state", "logs", "stack.json")
+OWN = ("kafka-*", "registry", "security", "state", "logs", "stack.json")
 """What a wipe deletes from the home, and nothing else."""
 
 
@@ -52,7 +54,7 @@ class Status:
     parts: tuple[Part, ...]
 
 
-def up(home: Path, brokers: int = 1, *, use_docker: bool = True) -> Endpoints:
+def up(home: Path, brokers: int = 1, *, use_docker: bool = True, secure: bool = False) -> Endpoints:
     """Have Kafka and the registry answer; what runs already is left as it is. Half a start is taken back."""
     if (given := given_endpoints()) is not None:
         _check(given)
@@ -63,9 +65,9 @@ def up(home: Path, brokers: int = 1, *, use_docker: bool = True) -> Endpoints:
         before = read_state(home)
         last = {before.get("way"): before}
         embedded_runs = last.get("embedded", {}).get("up")
-        if not embedded_runs and use_docker and docker_answers():
+        if not secure and not embedded_runs and use_docker and docker_answers():
             return _up_docker(home, last.get("docker", {}))
-        return _up_embedded(home, brokers, last.get("embedded", {}))
+        return _up_embedded(home, brokers, last.get("embedded", {}), secure=secure)
 
 
 def _refuse_sources(home: Path) -> None:
@@ -84,27 +86,36 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _up_embedded(home: Path, brokers: int, before: dict[str, Any]) -> Endpoints:
+def _up_embedded(home: Path, brokers: int, before: dict[str, Any], *, secure: bool) -> Endpoints:
     if before.get("brokers", brokers) != brokers:
         raise Failure(
             f"{home} holds a cluster of {before['brokers']}, whose size cannot change to {brokers} in place",
             "run `loyalty down --wipe` first, or choose another LOYALTY_HOME",
         )
+    if before and before.get("secure", False) != secure:
+        raise Failure(
+            f"{home} holds a stack that was made {'without' if secure else 'with'} --secure",
+            "run `loyalty down --wipe` first, or choose another LOYALTY_HOME",
+        )
     if before.get("up") and all(alive(p) for p in before["processes"]):
-        return _wait(before)
+        return _wait(home, before)
     embedded.stop(before.get("processes", []))
     pieces = artefacts()
     home.mkdir(parents=True, exist_ok=True)
-    state = _plan(brokers, before)
-    ports = _ports(state)
+    state = _plan(brokers, before, secure=secure)
+    ports, vault = _ports(state), _vault(home, state)
     try:
-        embedded.format_storage(pieces, home, ports)
+        if vault is not None:
+            vault.fill()
+        embedded.format_storage(pieces, home, ports, vault)
         for node in range(1, brokers + 1):
             with embedded.undisturbed():
                 _record(home, state, embedded.start_broker(pieces, home, node, ports))
         with embedded.undisturbed():
-            _record(home, state, embedded.start_registry(pieces, home, state["registry_port"]))
-        found = _wait(state)
+            _record(home, state, embedded.start_registry(pieces, home, state["registry_port"], vault))
+        found = _wait(home, state)
+        if vault is not None:
+            vault.set_passwords(found.bootstrap_servers)
     except BaseException:
         embedded.stop(state["processes"])
         _write(home, state | {"processes": []})
@@ -113,7 +124,11 @@ def _up_embedded(home: Path, brokers: int, before: dict[str, Any]) -> Endpoints:
     return found
 
 
-def _plan(brokers: int, before: dict[str, Any]) -> dict[str, Any]:
+def _vault(home: Path, state: dict[str, Any]) -> Vault | None:
+    return Vault(home) if state.get("secure") else None
+
+
+def _plan(brokers: int, before: dict[str, Any], *, secure: bool) -> dict[str, Any]:
     """A stack that does not run yet, on the ports of last time where they are free."""
     taken: set[int] = set()
     first = [[embedded.KAFKA_PORT + n, embedded.CONTROLLER_PORT + n] for n in range(brokers)]
@@ -123,10 +138,11 @@ def _plan(brokers: int, before: dict[str, Any]) -> dict[str, Any]:
         "way": "embedded",
         "up": False,
         "brokers": brokers,
+        "secure": secure,
         "ports": ports,
         "registry_port": registry_port,
         "bootstrap_servers": ",".join(f"127.0.0.1:{client}" for client, _ in ports),
-        "schema_registry_url": _registry_url(registry_port),
+        "schema_registry_url": _registry_url(registry_port, secure=secure),
         "processes": [],
     }
 
@@ -135,15 +151,22 @@ def _ports(state: dict[str, Any]) -> list[tuple[int, int]]:
     return [(client, controller) for client, controller in state["ports"]]
 
 
-def _registry_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/apis/ccompat/v7"
+def _registry_url(port: int, *, secure: bool = False) -> str:
+    return f"http{'s' if secure else ''}://127.0.0.1:{port}/apis/ccompat/v7"
 
 
-def _wait(state: dict[str, Any]) -> Endpoints:
+def _wait(home: Path, state: dict[str, Any]) -> Endpoints:
+    known_as = _known_as(home, state)
     found = Endpoints(state["bootstrap_servers"], state["schema_registry_url"], state["way"])
-    embedded.wait_for_kafka(found.bootstrap_servers, state["brokers"], state["processes"])
-    embedded.wait_for_registry(found.schema_registry_url, state["processes"])
+    embedded.wait_for_kafka(found.bootstrap_servers, state["brokers"], state["processes"], known_as)
+    embedded.wait_for_registry(found.schema_registry_url, state["processes"], known_as)
     return found
+
+
+def _known_as(home: Path, state: dict[str, Any]) -> Security:
+    """Who the stack is to itself: the admin of a secure one."""
+    vault = _vault(home, state)
+    return Security.in_the_clear() if vault is None else vault.security(ADMIN)
 
 
 def _record(home: Path, state: dict[str, Any], process: embedded.Spawned) -> None:
@@ -213,7 +236,7 @@ def _compose(home: Path, ports: list[int], *words: str) -> None:
 
 
 def _check(found: Endpoints) -> None:
-    if (error := _kafka_trouble(found.bootstrap_servers, timeout_s=10)) is not None:
+    if (error := _kafka_trouble(found.bootstrap_servers, 10, security())) is not None:
         raise Failure(
             f"no Kafka answers at {found.bootstrap_servers}: {error}",
             "start it, or correct KAFKA_BOOTSTRAP_SERVERS, or unset both addresses for a local stack",
@@ -225,9 +248,9 @@ def _check(found: Endpoints) -> None:
         )
 
 
-def _kafka_trouble(bootstrap: str, timeout_s: float) -> str | None:
+def _kafka_trouble(bootstrap: str, timeout_s: float, known_as: Security) -> str | None:
     try:
-        AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=timeout_s)
+        AdminClient(known_as.kafka(bootstrap) | {"log_level": 0}).list_topics(timeout=timeout_s)
     except KafkaException as error:
         return str(error)
     return None
@@ -261,11 +284,12 @@ def status(home: Path) -> Status:
     found = given or Endpoints(
         state.get("bootstrap_servers", ""), state.get("schema_registry_url", ""), state.get("way", "none")
     )
+    known_as = security() if given else _known_as(home.absolute(), state)
     parts = tuple(Part(p["name"], p["port"], alive(p) is not None) for p in state.get("processes", []))
     answers = (
         bool(given or state.get("up"))
-        and _kafka_trouble(found.bootstrap_servers, timeout_s=2) is None
-        and embedded.registry_answers(found.schema_registry_url)
+        and _kafka_trouble(found.bootstrap_servers, 2, known_as) is None
+        and embedded.registry_answers(found.schema_registry_url, known_as)
     )
     return Status(
         found.way, found.bootstrap_servers, found.schema_registry_url, answers, () if given else parts
@@ -289,4 +313,5 @@ def restart_broker(home: Path, node: int) -> None:
     with embedded.undisturbed():
         started = embedded.start_broker(artefacts(), home, node, ports)
         _record(home, state, started)
-    embedded.wait_for_kafka(f"127.0.0.1:{ports[node - 1][0]}", 1, [started])
+    address = f"127.0.0.1:{ports[node - 1][0]}"
+    embedded.wait_for_kafka(address, 1, [started], _known_as(home, state))

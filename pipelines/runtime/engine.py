@@ -18,9 +18,11 @@ from typing import Any, Final, NamedTuple
 import structlog
 from confluent_kafka import TopicPartition
 from quixstreams import Application
+from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.state.rocksdb.options import RocksDBOptions
 
 from pipelines.runtime import metrics
+from pipelines.connection import kafka_client
 from pipelines.runtime.settings import Settings
 from pipelines.topics import ACCOUNT_BYTES_MAX
 
@@ -170,7 +172,7 @@ def _timed_restore(restore: Callable[[], Any]) -> Callable[[], Any]:
 def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
     """The engine of one worker. Every setting here has a test that fails when it is taken away."""
     return HardenedApplication(
-        broker_address=settings.bootstrap_servers,
+        broker_address=ConnectionConfig.from_librdkafka_dict(kafka_client(settings.bootstrap_servers)),
         consumer_group=settings.group,
         processing_guarantee="exactly-once",
         auto_offset_reset="earliest",

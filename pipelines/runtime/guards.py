@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 import pipelines
 from pipelines.failure import Failure
 from pipelines.runtime import offsets
+from pipelines.runtime.access import check_access
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import connect, make_plan
 from pipelines.topics import prefixed
@@ -31,6 +32,7 @@ def check_all(settings: Settings) -> IO[str]:
     check_state_dir(settings.state_dir, settings.state_free_bytes_min)
     lock = lock_state_dir(settings.state_dir)
     admin = connect(settings.bootstrap_servers)
+    check_access(admin, settings)
     partitions = check_topics(admin, settings)
     check_offsets(admin, settings, partitions)
     return lock
@@ -77,7 +79,7 @@ def lock_state_dir(state_dir: Path) -> IO[str]:
 
 
 def check_topics(admin: AdminClient, settings: Settings) -> int:
-    """All topics are there, co-partitioned and configured as the catalogue says; how many partitions they have."""
+    """The pipeline's topics are there, co-partitioned and as the catalogue says; how many partitions they have."""
     found = admin.list_topics(timeout=TIMEOUT_S).topics
     names = [prefixed(settings.topic_prefix, t) for t in settings.pipeline.reads]
     counts = {name: len(found[name].partitions) for name in names if name in found}
@@ -87,7 +89,8 @@ def check_topics(admin: AdminClient, settings: Settings) -> int:
             f"the inputs are not co-partitioned: {told}", "every input needs the same number of partitions"
         )
     partitions = next(iter(counts.values()), 0)
-    plan = make_plan(admin, partitions or 1, prefix=settings.topic_prefix)
+    own = settings.pipeline.topics(settings.topic_prefix)
+    plan = make_plan(admin, partitions or 1, prefix=settings.topic_prefix, only=own)
     if plan.create:
         missing = ", ".join(topic.name for topic in plan.create)
         raise Failure(f"topics are missing: {missing}", "run `loyalty topics apply`")

@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from pipelines.connection import kafka_client
 from pipelines.runtime.settings import Settings
 from pipelines.topics import prefixed
 
@@ -58,7 +59,7 @@ class Group:
     def __init__(self, bootstrap: str, name: str) -> None:
         self._reader = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **kafka_client(bootstrap),
                 "group.id": name,
                 "enable.auto.commit": False,
                 "isolation.level": "read_uncommitted",
@@ -102,30 +103,31 @@ class Backlog:
 
     def __init__(self, admin: AdminClient, settings: Settings, partitions: int) -> None:
         self._admin = admin
-        self._settings = settings
         self._group = Group(settings.bootstrap_servers, settings.group)
+        self._settings = settings
         self._places = [
             (prefixed(settings.topic_prefix, topic), partition)
             for topic in settings.pipeline.reads
             for partition in range(partitions)
         ]
-        self._empty: set[tuple[Place, int, int]] = set()
+        self._known: dict[tuple[Place, int, int], bool] = {}
+        self._before: Mapping[Place, tuple[int, int]] | None = None
 
     def records(self) -> Mapping[str, int]:
         """Offsets still to be committed, by topic.
 
         The end of a transaction has an offset, and is no record; a redrive, or a source of its own choice, leaves them
-        on topics of facts as well. Such are counted while records are left, and are nothing once they are all that is
-        left.
+        on topics of facts as well. Such are counted while the pipeline gets on, and are nothing once they are all that
+        is left.
         """
         done = self._group.committed(self._places)
         first = begins(self._admin, [place for place in self._places if done.get(place) is None])
         end = ends(self._admin, self._places)
         ahead = {place: (done.get(place) or first.get(place, 0), end[place]) for place in self._places}
         behind = {place: last - at for place, (at, last) in ahead.items() if last > at}
-        longest_first = sorted(behind, key=lambda place: -behind[place])
-        held = (place for place in longest_first if self._holds_a_record(place, *ahead[place]))
-        behind = behind if next(held, None) else {}
+        if self._before in (None, ahead) and not self._any_record(behind, ahead):
+            behind = {}
+        self._before = ahead
         left = dict.fromkeys((topic for topic, _ in self._places), 0)
         for (topic, _), count in behind.items():
             left[topic] += count
@@ -135,34 +137,43 @@ class Backlog:
         """Offsets still to be committed."""
         return sum(self.records().values())
 
+    def _any_record(self, behind: Mapping[Place, int], ahead: Mapping[Place, tuple[int, int]]) -> bool:
+        longest_first = sorted(behind, key=lambda place: -behind[place])
+        return any(self._holds_a_record(place, *ahead[place]) for place in longest_first)
+
     def _holds_a_record(self, place: Place, first: int, end: int) -> bool:
         """Whether anything stands there for whoever reads committed, or is in an open transaction.
 
         One record is enough to know: what else waits is not read.
         """
-        if (place, first, end) in self._empty:
-            return False
-        if ends(self._admin, [place], stable=True)[place] < end or self._shows_a_record(place, first):
+        if ends(self._admin, [place], stable=True)[place] < end:
             return True
-        self._empty.add((place, first, end))
-        return False
+        asked = (place, first, end)
+        if asked not in self._known:
+            self._known[asked] = self._shows_a_record(place, first)
+        return self._known[asked]
 
     def _shows_a_record(self, place: Place, first: int) -> bool:
         reader = Consumer(
             {
-                "bootstrap.servers": self._settings.bootstrap_servers,
-                "group.id": f"{self._settings.group}-lag",
+                **kafka_client(self._settings.bootstrap_servers),
+                "group.id": self._settings.group,  # never joined: the one that this client may use
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                "log_level": 0,
             }
         )
         try:
             reader.assign([TopicPartition(*place, first)])
             deadline = time.monotonic() + TIMEOUT_S
             while time.monotonic() < deadline:
-                if (record := reader.poll(1.0)) is not None:
-                    return record.error() is None
+                if (record := reader.poll(1.0)) is None:
+                    continue
+                error = record.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                return error is None
             return True
         finally:
             reader.close()

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from pipelines.connection import kafka_client
 from pipelines.failure import Failure
 
 FLUSH_S: Final = 60
@@ -19,7 +20,7 @@ def fact_producer(bootstrap: str) -> Producer:
     """
     return Producer(
         {
-            "bootstrap.servers": bootstrap,
+            **kafka_client(bootstrap),
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
             "linger.ms": 50,

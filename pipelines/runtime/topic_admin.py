@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -18,11 +18,14 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from pipelines.connection import PREFIX, kafka_client, security
 from pipelines.failure import Failure
 from pipelines.topics import Topic, topics
 
 TIMEOUT_S = 30
 POLL_S = 0.1
+TRY_S = 5.0
+_FOR_GOOD = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -53,14 +56,28 @@ class Plan:
 
 def connect(bootstrap: str) -> AdminClient:
     """An admin client of a cluster that answers."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
-    try:
-        admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as error:
-        raise Failure(
-            f"no Kafka answers at {bootstrap}: {error.args[0].str()}", "start it: `loyalty up`"
-        ) from error
-    return admin
+    refused: list[KafkaError] = []
+    admin = AdminClient({**kafka_client(bootstrap), "log_level": 0, "error_cb": refused.append})
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            admin.list_topics(timeout=min(TRY_S, TIMEOUT_S))
+            return admin
+        except KafkaException as error:
+            admin.poll(0)  # why, if it is known
+            why = next((e for e in refused if e.code() in _FOR_GOOD), None)
+            if why is not None:
+                raise _shut_out(bootstrap, why) from error
+            if time.monotonic() > deadline:
+                what = f"no Kafka answers at {bootstrap}: {error.args[0].str()}"
+                raise Failure(what, "start it: `loyalty up`") from error
+
+
+def _shut_out(bootstrap: str, why: KafkaError) -> Failure:
+    what = f"Kafka at {bootstrap} and {security().whom} do not come together: {why.str()}"
+    return Failure(
+        what, f"check the user, its password and the authorities' file: {PREFIX}* (docs/SECURITY.md)"
+    )
 
 
 def make_plan(
@@ -69,11 +86,16 @@ def make_plan(
     replication: int | None = None,
     prefix: str = "",
     more: Mapping[str, str] = NOTHING_MORE,
+    only: Collection[str] | None = None,
 ) -> Plan:
-    """Compare the cluster with the catalogue, and `more` settings. Copies: as many as brokers, at most three."""
+    """Compare the cluster with the catalogue, and `more` settings. Copies: as many as brokers, at most three.
+
+    With `only`, of these topics, for whoever may see no others.
+    """
     cluster = admin.list_topics(timeout=TIMEOUT_S)
     copies = replication or min(3, len(cluster.brokers))
-    wanted = [replace(topic, config={**topic.config, **more}) for topic in topics(prefix, copies)]
+    meant = [topic for topic in topics(prefix, copies) if only is None or topic.name in only]
+    wanted = [replace(topic, config={**topic.config, **more}) for topic in meant]
     there = [topic for topic in wanted if topic.name in cluster.topics]
     counts = {topic.name: len(cluster.topics[topic.name].partitions) for topic in there}
     return Plan(

@@ -14,9 +14,10 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from pipelines.audit.reading import Topics
 from pipelines.dead_letters.letters import DeadLetters
-from pipelines.dead_letters.redrive import HEADER, TRANSACTIONAL_ID, redrive
+from pipelines.dead_letters.redrive import HEADER, redrive
 from pipelines.domain.programme import Rate
 from pipelines.failure import Failure
+from pipelines.grants import REDRIVER
 from schemas import catalogue
 from tests.broker.histories import END, START_MS, history
 from tests.cli.test_main import loyalty
@@ -289,7 +290,7 @@ def test_what_a_source_aborted_is_no_backlog(pipeline: Pipeline) -> None:
     producer = Producer(
         {
             "bootstrap.servers": pipeline.cluster.bootstrap_servers,
-            "transactional.id": pipeline.prefix + TRANSACTIONAL_ID,
+            "transactional.id": pipeline.prefix + REDRIVER,
         }
     )
     producer.init_transactions(30)

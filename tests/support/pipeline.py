@@ -16,6 +16,7 @@ from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.domain.facts import Tick
 from pipelines.domain.programme import Programme
 from pipelines.local.endpoints import Endpoints
+from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.producers import Sender
 from pipelines.runtime.settings import Settings, settings
 from pipelines.runtime.ticks import send_tick
@@ -44,6 +45,7 @@ class Pipeline:
     def __init__(self, cluster: Endpoints, codec: Codec, prefix: str, tmp_path: Path) -> None:
         self.cluster, self.codec, self.prefix, self.tmp_path = cluster, codec, prefix, tmp_path
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._backlogs: dict[str, Backlog] = {}
         ensure_topics(cluster.bootstrap_servers, PARTITIONS, prefix)
         self.sender = Sender(cluster.bootstrap_servers, "the facts of a test")
 
@@ -124,7 +126,9 @@ class Pipeline:
         return worker
 
     def lag(self, processor: str = "accounts") -> int:
-        return backlog(self.settings(processor=processor)).total()
+        if processor not in self._backlogs:
+            self._backlogs[processor] = backlog(self.settings(processor=processor))
+        return self._backlogs[processor].total()
 
     def wait_until_caught_up(self) -> None:
         wait_until(lambda: self.lag() == 0, "the workers have caught up")
