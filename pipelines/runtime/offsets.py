@@ -111,13 +111,12 @@ class Backlog:
             for partition in range(partitions)
         ]
         self._known: dict[tuple[Place, int, int], bool] = {}
-        self._before: Mapping[Place, tuple[int, int]] | None = None
 
     def records(self) -> Mapping[str, int]:
         """Offsets still to be committed, by topic.
 
         The end of a transaction has an offset, and is no record; a redrive, or a source of its own choice, leaves them
-        on topics of facts as well. Such are counted while the pipeline gets on, and are nothing once they are all that
+        on topics of facts as well. Such are counted while records are left, and are nothing once they are all that
         is left.
         """
         done = self._group.committed(self._places)
@@ -125,9 +124,8 @@ class Backlog:
         end = ends(self._admin, self._places)
         ahead = {place: (done.get(place) or first.get(place, 0), end[place]) for place in self._places}
         behind = {place: last - at for place, (at, last) in ahead.items() if last > at}
-        if self._before in (None, ahead) and not self._any_record(behind, ahead):
+        if not self._any_record(behind, ahead):
             behind = {}
-        self._before = ahead
         left = dict.fromkeys((topic for topic, _ in self._places), 0)
         for (topic, _), count in behind.items():
             left[topic] += count

@@ -54,7 +54,7 @@ def test_state_lies_where_it_was_told(app: Any, tmp_path: Path) -> None:
 
 
 def test_the_first_failure_is_told_when_the_abort_behind_it_fails_too(
-    app: engine.HardenedApplication, monkeypatch: pytest.MonkeyPatch
+    app: engine.HardenedApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The refused abort is the client's own, raised in C: it has no context that would lead back to the failure."""
     failure = Failure("100 dead letters in a row", "look at the dead letters")
@@ -70,7 +70,7 @@ def test_the_first_failure_is_told_when_the_abort_behind_it_fails_too(
     monkeypatch.setattr(app, "_run_sources", fail)
 
     with pytest.raises(Failure) as told:
-        worker._run(app)
+        worker._run(app, chosen(tmp_path))
 
     assert told.value is failure
     assert isinstance(told.value.__cause__, KafkaException)
