@@ -22,7 +22,7 @@ from schemas import catalogue
 from tests.broker.histories import END, START_MS, history
 from tests.cli.test_main import loyalty
 from tests.support.facts import DAY_MS, line, member, order
-from tests.support.pipeline import PARTITIONS, Pipeline
+from tests.support.pipeline import PARTITIONS, Pipeline, wait_until
 from tests.support.programmes import REFERENCE_VERSION, reference
 
 pytestmark = pytest.mark.broker
@@ -302,4 +302,4 @@ def test_what_a_source_aborted_is_no_backlog(pipeline: Pipeline) -> None:
 
     producer.abort_transaction(30)
 
-    assert pipeline.lag() == 0
+    wait_until(lambda: pipeline.lag() == 0, "the brokers have written that it is aborted")
