@@ -22,8 +22,7 @@ from pipelines.domain.programme import Programme
 from pipelines.failure import Failure
 from pipelines.processors.accounts import Accounts
 from pipelines.processors.triggers import Triggers
-from pipelines.runtime import guards, metrics
-from pipelines.runtime import access, guards
+from pipelines.runtime import access, guards, metrics
 from pipelines.runtime.engine import EXIT_FENCED, HardenedApplication, application
 from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog

@@ -21,8 +21,8 @@ from quixstreams import Application
 from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.state.rocksdb.options import RocksDBOptions
 
-from pipelines.runtime import metrics
 from pipelines.connection import kafka_client
+from pipelines.runtime import metrics
 from pipelines.runtime.settings import Settings
 from pipelines.topics import ACCOUNT_BYTES_MAX
 
