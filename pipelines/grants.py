@@ -73,10 +73,18 @@ def _auditor(prefix: str) -> Iterator[Wanted]:
 
 
 def _operator(prefix: str) -> Iterator[Wanted]:
-    yield from _topics("READ", (catalogue.DEAD_LETTERS, catalogue.REDRIVES), prefix)
+    yield from _topics("READ", (catalogue.DEAD_LETTERS, catalogue.REDRIVES, catalogue.MEMBERS), prefix)
     yield from _topics("WRITE", (*catalogue.INPUTS, catalogue.REDRIVES), prefix)
     yield "READ", "GROUP", READER_GROUP, "LITERAL"
     yield "WRITE", "TRANSACTIONAL_ID", prefixed(prefix, REDRIVER), "LITERAL"
+
+
+def _privacy(prefix: str) -> Iterator[Wanted]:
+    yield from _topics("READ", catalogue.TOPICS, prefix)
+    for pipeline in PIPELINES.values():
+        yield "READ", "TOPIC", pipeline.changelog(prefix), "LITERAL"
+    yield from _topics("WRITE", (catalogue.MEMBERS,), prefix)
+    yield "READ", "GROUP", READER_GROUP, "LITERAL"
 
 
 ROLES: Final[dict[str, Callable[[str], Iterator[Wanted]]]] = {
@@ -85,8 +93,9 @@ ROLES: Final[dict[str, Callable[[str], Iterator[Wanted]]]] = {
     "sources": _sources,
     "auditor": _auditor,
     "operator": _operator,
+    "privacy": _privacy,
 }
-"""Each worker; `loyalty clock`; who sends facts; `verify`, `member` and `explain`; `dead-letters`."""
+"""Each worker; `loyalty clock`; who sends facts; `verify`, `member` and `explain`; `dead-letters`; `erase`."""
 
 
 def user(role: str, prefix: str = "") -> str:

@@ -59,7 +59,8 @@ def test_results_have_one_writer_and_facts_their_sources_and_the_operator() -> N
         for topic in {*pipeline.writes, pipeline.changelog("")} - set(catalogue.INPUTS):
             assert writers(topic) == {f"User:{user(pipeline.name)}"}, topic
     for topic in catalogue.FACTS:
-        assert writers(topic) == {"User:loyalty-sources", "User:loyalty-operator"}
+        erasures = {"User:loyalty-privacy"} if topic == catalogue.MEMBERS else set()
+        assert writers(topic) == {"User:loyalty-sources", "User:loyalty-operator", *erasures}
 
 
 def test_a_prefix_keeps_users_and_all_that_they_may_apart() -> None:

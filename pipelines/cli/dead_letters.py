@@ -15,14 +15,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.audit.reading import Topics
+from pipelines.audit.reading import RegistrySchemas, Topics
 from pipelines.audit.words import instant
 from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix, instant_ms
 from pipelines.dead_letters import redrive as redriving
 from pipelines.dead_letters.letters import ALL, DeadLetters, Forecast, Wanted, counted
 from pipelines.local.endpoints import endpoints
+from pipelines.privacy.person import told
 from pipelines.processors.accounts import Accounts
 from pipelines.programme_file import load_programme
+from pipelines.topics import prefixed
+from schemas import catalogue
 from schemas.codec import Codec, DeadLetter, Redrive
 from schemas.registry import connect
 
@@ -49,6 +52,13 @@ class Desk(NamedTuple):
     codec: Codec
     prefix: str
     letters: DeadLetters
+    topics: Topics
+    schemas: RegistrySchemas
+
+    def erased(self) -> set[bytes]:
+        """The keys of members who were erased: nothing of theirs is sent again."""
+        members = told(self.topics, self.schemas, prefixed(self.prefix, catalogue.MEMBERS))
+        return {one.member_id.encode() for one in members.values() if one.erased_at_ms is not None}
 
 
 def register(app: typer.Typer) -> None:
@@ -57,10 +67,9 @@ def register(app: typer.Typer) -> None:
 
 def _desk(topic_prefix: str | None) -> Desk:
     found, prefix = endpoints(), topic_prefix or ""
-    codec = connect(found.schema_registry_url)
-    return Desk(
-        found.bootstrap_servers, codec, prefix, DeadLetters(Topics(found.bootstrap_servers), codec, prefix)
-    )
+    codec, topics = connect(found.schema_registry_url), Topics(found.bootstrap_servers)
+    letters, schemas = DeadLetters(topics, codec, prefix), RegistrySchemas(found.schema_registry_url)
+    return Desk(found.bootstrap_servers, codec, prefix, letters, topics, schemas)
 
 
 def _wanted(
@@ -209,8 +218,9 @@ def redrive(
     """Send dead letters' records once more to where they stood, with their own key, value, headers and time.
 
     Only what can be applied now: after a schema was registered, a currency added, a build corrected, an order come.
-    What would be refused again for certain stays (a LATE fact is late for ever, unless the programme's horizon grows;
-    give the programme that the workers run). Each is redriven once, however often this runs and wherever it is killed.
+    What is of a member who was erased stays, and so does what would be refused again for certain (a LATE fact is late
+    for ever, unless the programme's horizon grows; give the programme that the workers run). Each is redriven once,
+    however often this runs and wherever it is killed.
     A command is decided when it is redriven, on what is active then.
     """
     accounts = Accounts(load_programme(programme))
@@ -235,11 +245,13 @@ class Sorted(NamedTuple):
 
 
 def _sort(letters: Sequence[DeadLetter], desk: Desk, forecast: Forecast) -> Sorted:
-    redrives = desk.letters.redrives()
+    redrives, erased = desk.letters.redrives(), desk.erased()
     found = Sorted([], [], [])
     for letter in letters:
         if letter.place in redrives:
             found.before.append(letter)
+        elif letter.key in erased:
+            found.never.append((letter, "MEMBER_ERASED"))
         elif (again := forecast.refusal(letter)) is not None:
             found.never.append((letter, again))
         else:

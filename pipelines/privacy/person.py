@@ -20,8 +20,8 @@ class Known(NamedTuple):
     erased_at_ms: int | None
 
 
-def person(topics: Topics, schemas: Schemas, members: str, member_id: str) -> list[Known]:
-    """All ids that are, or were merged into, the same person as this one, by id; a Failure when nobody knows it."""
+def told(topics: Topics, schemas: Schemas, members: str) -> dict[str, Known]:
+    """Every member on the topic, by id."""
     known: dict[str, Known] = {}
     decoder = Decoder(schemas)
 
@@ -33,18 +33,24 @@ def person(topics: Topics, schemas: Schemas, members: str, member_id: str) -> li
                 continue  # a dead letter, of nobody
 
     topics.read(members, take)
+    return known
+
+
+def person(topics: Topics, schemas: Schemas, members: str, member_id: str) -> list[Known]:
+    """All ids that are, or were merged into, the same person as this one, by id; a Failure when nobody knows it."""
+    known = told(topics, schemas, members)
     if member_id not in known:
         raise Failure(f"there is no member {member_id} on {members}", "check the id; nothing was erased")
     return [known[one] for one in sorted(_linked(known, member_id))]
 
 
-def _learn(known: dict[str, Known], told: dict[str, Any]) -> None:
-    member_id, version = told["member_id"], told["version"]
+def _learn(known: dict[str, Known], fact: dict[str, Any]) -> None:
+    member_id, version = fact["member_id"], fact["version"]
     before = known.get(member_id)
-    erased = told["erased_at"] if before is None else before.erased_at_ms or told["erased_at"]
+    erased = fact["erased_at"] if before is None else before.erased_at_ms or fact["erased_at"]
     if before is None or version > before.version:
         known[member_id] = Known(
-            member_id, version, told["enrolled_at"], told["market"], told["merged_into"], erased
+            member_id, version, fact["enrolled_at"], fact["market"], fact["merged_into"], erased
         )
     else:
         known[member_id] = before._replace(erased_at_ms=erased)

@@ -184,6 +184,22 @@ def test_a_redrive_is_told_first_then_done_once_byte_for_byte(
     assert "Redriven " in capsys.readouterr().out
 
 
+def test_what_is_of_an_erased_member_is_not_sent_again(
+    pipeline: Pipeline, apart: tuple[str, str], with_sek: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_aside(pipeline)
+    erasure = member(START_MS, version=2)._replace(member_id="m-0", event_id="erasure", erased_at_ms=START_MS)
+    pipeline.send([erasure])
+    capsys.readouterr()
+
+    command = ("dead-letters", "redrive", "--yes", "--json", "--programme", with_sek)
+    assert loyalty(*command, *apart) == 0
+
+    done = json.loads(capsys.readouterr().out)
+    assert done["redriven"] == 0
+    assert {one["class"] for one in done["refused_again"]} == {"MEMBER_ERASED", "NULL_KEY"}
+
+
 def test_a_redriven_fact_ends_in_the_ledger_of_one_that_was_right_the_first_time(pipeline: Pipeline) -> None:
     facts = [CROWNS if f.event_id == "e-O0-2@1" else f for f in history(members=2, orders=6)]
     facts = sorted([*facts, NEXT], key=lambda fact: fact.recorded_at_ms)
