@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from prometheus_client import start_http_server
 from rich.console import Console
 
 from pipelines.cli.options import ProgrammeFile, TopicPrefix
@@ -20,7 +21,8 @@ from pipelines.worker import backlog, run_many, run_worker
 from schemas import catalogue
 from schemas.registry import connect as connect_registry
 
-PROCESSORS = tuple(PIPELINES)
+SINKS = ("warehouse", "postgres")
+PROCESSORS = (*PIPELINES, *SINKS)
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +54,8 @@ def run(
     processor: Annotated[
         str,
         typer.Argument(
-            help="What to run: accounts (facts into points), or triggers (what members are told)."
+            help="What to run: accounts (facts into points), triggers (what members are told), warehouse (all of it "
+            "into Iceberg tables), postgres (the same for services, a row a member)."
         ),
     ],
     programme: ProgrammeFile = Path("reference"),
@@ -82,6 +85,9 @@ def run(
     """
     if processor not in PROCESSORS:
         raise Failure(f"there is no processor {processor!r}", f"choose one of: {', '.join(PROCESSORS)}")
+    if processor in SINKS:
+        run_a_sink(processor, topic_prefix or "", metrics_port, until_caught_up, workers)
+        return
     load_programme(programme)
     chosen = worker_settings(replica, state_dir, topic_prefix, metrics_port, processor)
     if workers == 1:
@@ -94,6 +100,25 @@ def run(
     command += ["--topic-prefix", topic_prefix] if topic_prefix else []
     left = backlog(chosen).total if until_caught_up else None
     run_many(command, [f"worker-{n}" for n in range(workers)], left, metrics_port)
+
+
+def run_a_sink(
+    processor: str, prefix: str, metrics_port: int | None, until_caught_up: bool, workers: int = 1
+) -> None:
+    """Run one of the warehouse's sinks here: one a warehouse, for a second one would be refused."""
+    from pipelines.warehouse.running import run_named  # Iceberg takes a second to load
+
+    if workers != 1:
+        raise Failure(f"{workers} sinks cannot write one warehouse", "run it without --workers")
+    found = endpoints()
+    if metrics_port is not None:
+        start_http_server(metrics_port, "127.0.0.1")
+    summary = run_named(
+        processor, home_dir(), found.bootstrap_servers, found.schema_registry_url, prefix, until_caught_up
+    )
+    rate = summary.rows / summary.seconds if summary.seconds else 0
+    told = f"{summary.rows:,} rows in {summary.commits:,} commits, {summary.seconds:.1f} s ({rate:,.0f}/s)"
+    Console(stderr=True).print(told + (f"; {summary.unreadable:,} unreadable" if summary.unreadable else ""))
 
 
 def clock(

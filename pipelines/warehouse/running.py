@@ -1,0 +1,23 @@
+"""The sinks by name, on the warehouse that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.warehouse.lake import Lake
+from pipelines.warehouse.settings import WarehouseSettings, warehouse_settings
+from pipelines.warehouse.sink import SinkSummary, run_sink
+
+FOLDER = "warehouse"
+
+
+def settings_of(home: Path) -> WarehouseSettings:
+    """The warehouse of the environment, embedded under the stack's home unless it says otherwise."""
+    return warehouse_settings(home / FOLDER)
+
+
+def run_named(
+    name: str, home: Path, bootstrap: str, registry_url: str, prefix: str, until_caught_up: bool
+) -> SinkSummary:
+    """Run the sink `warehouse` (Iceberg) or `postgres`."""
+    return run_sink(settings_of(home), Lake, bootstrap, registry_url, prefix, until_caught_up=until_caught_up)

@@ -1,0 +1,288 @@
+"""A sink: a worker of its own that reads the topics as committed, and writes them to a warehouse, each row once.
+
+It takes part in no transaction of the pipelines': however slow or far away a warehouse is, no fact waits for it. Rows
+of a table wait for others until there are many or the first has waited long enough; then they are written at once,
+together with the offsets up to which the topic was read for them. While the warehouse is away the sink waits, and goes
+on by itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, Final
+
+import pyarrow as pa
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from pipelines.failure import Failure
+from pipelines.runtime.engine import EXIT_FENCED
+from pipelines.runtime.topic_admin import connect
+from pipelines.topics import prefixed
+from pipelines.warehouse import metrics
+from pipelines.warehouse.columns import Shape
+from pipelines.warehouse.reading import (
+    FETCHED_MAX,
+    Place,
+    Reader,
+    Registry,
+    Row,
+    SchemaRegistry,
+    Unreadable,
+    consumer,
+    ended,
+    placed,
+    row_of,
+    starts,
+)
+from pipelines.warehouse.settings import WarehouseSettings
+from pipelines.warehouse.tables import Table
+from pipelines.warehouse.target import Away, Batch, Target, same
+
+POLL_S: Final = 0.1
+PAUSE_S: Final = 0.2
+PAUSE_MAX_S: Final = 15.0
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSummary:
+    """What a sink did until it ended."""
+
+    rows: int
+    unreadable: int
+    commits: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Buffer:
+    """The rows of one table that are read and not written, and where its topic was read for them."""
+
+    shape: Shape
+    base: dict[int, int]
+    upto: dict[int, int]
+    chunks: list[pa.Table] = field(default_factory=list)
+    latest: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    count: int = 0
+    nbytes: int = 0
+    since: float | None = None
+    oldest_ms: int = 0
+
+    @property
+    def table(self) -> Table:
+        return self.shape.table
+
+    def take(self, rows: Iterable[Row], now: float) -> int:
+        """Keep the rows that the table has not; how many of them are no rows at all."""
+        new = [row for row in rows if row.offset >= self.base.get(row.partition, 0)]
+        if not new:
+            return 0
+        made: list[dict[str, Any]] = []
+        for row in new:
+            try:
+                self._keep(row, made)
+            except Unreadable as problem:
+                self._refuse(row, problem)
+            self.upto[row.partition] = row.offset + 1
+        if made:
+            self.chunks.append(self.shape.rows(made))
+            self.nbytes += self.chunks[-1].nbytes
+        if self.since is None:
+            self.since, self.oldest_ms = now, new[0].timestamp_ms
+        self.count += len(new)
+        return len(new) - len(made) if not self.table.current else 0
+
+    def _keep(self, row: Row, made: list[dict[str, Any]]) -> None:
+        if not self.table.current:
+            made.append(placed(row, self.shape))
+        elif row.values is None:
+            self.latest[row.key] = None
+        else:
+            self.latest[row.key] = placed(row, self.shape)
+
+    def _refuse(self, row: Row, problem: Unreadable) -> None:
+        if not self.table.fact:
+            what = f"{self.table.topic}[{row.partition}] offset {row.offset} cannot be a row: {problem}"
+            raise Failure(what, "see who writes this topic; nothing was skipped")
+        log.warning("not a row", table=self.table.name, partition=row.partition, offset=row.offset)
+
+    def batch(self) -> Batch:
+        rows = self.chunks
+        if self.table.current:
+            rows = [self.shape.rows([row for row in self.latest.values() if row is not None])]
+        gone = frozenset(member for member, row in self.latest.items() if row is None)
+        whole = pa.concat_tables(rows) if rows else self.shape.arrow.empty_table()
+        return Batch(whole, dict(self.base), dict(self.upto), gone)
+
+    def written(self) -> None:
+        self.base = dict(self.upto)
+        self.chunks, self.latest = [], {}
+        self.count = self.nbytes = 0
+        self.since = None
+
+
+class Sink:
+    """Topics into the tables of one warehouse."""
+
+    def __init__(
+        self, settings: WarehouseSettings, target: Target, registry: Registry, prefix: str, told: Event
+    ) -> None:
+        self._settings, self._target, self._told = settings, target, told
+        topics = dict.fromkeys(table.topic for table in target.tables)
+        self._readers = {prefixed(prefix, topic): Reader(topic, registry) for topic in topics}
+        self._buffers: dict[str, list[Buffer]] = {topic: [] for topic in self._readers}
+        for table in target.tables:
+            topic = prefixed(prefix, table.topic)
+            shape = Shape(table, self._readers[topic].newest)
+            target.fit(shape)
+            kept = dict(target.offsets(table))
+            self._buffers[topic].append(Buffer(shape, kept, dict(kept)))
+        self.rows = self.unreadable = self.commits = 0
+
+    def starts(self, bootstrap: str) -> dict[Place, int]:
+        kept = {topic: [buffer.base for buffer in found] for topic, found in self._buffers.items()}
+        return starts(connect(bootstrap), self._readers, kept)
+
+    def run(self, source: Consumer, at: Mapping[Place, int], until_caught_up: bool) -> None:
+        """Read and write until told to stop, or until everything is written; then write what is left."""
+        source.assign([TopicPartition(*place, offset) for place, offset in at.items()])
+        open_ends = set(at)
+        while not self._told.is_set():
+            messages = source.consume(FETCHED_MAX, POLL_S)
+            self._take(messages, open_ends)
+            if until_caught_up and not open_ends:
+                break
+            self._write(self._due)
+        self._write(lambda _: True)
+
+    def _take(self, messages: list[Message], open_ends: set[Place]) -> None:
+        by_topic: dict[str, list[Message]] = {}
+        for message in messages:
+            topic, end = str(message.topic()), ended(message)
+            if end is None:
+                by_topic.setdefault(topic, []).append(message)
+                open_ends.add((topic, message.partition()))
+            elif end:
+                open_ends.discard((topic, message.partition()))
+        now = time.monotonic()
+        for topic, found in by_topic.items():
+            self._meet_schemas(topic, found)
+            rows = list(self._rows(topic, found))
+            for buffer in self._buffers[topic]:
+                self.unreadable += buffer.take(rows, now)
+
+    def _meet_schemas(self, topic: str, messages: list[Message]) -> None:
+        """A schema that is new to the registry may bring columns: they are there before the first row that has them."""
+        reader = self._readers[topic]
+        newer = [reader.meet(message.value()) for message in messages]
+        if not any(newer):
+            return
+        self._write(lambda buffer: buffer in self._buffers[topic])
+        for buffer in self._buffers[topic]:
+            buffer.shape = Shape(buffer.table, reader.newest)
+            self._target.fit(buffer.shape)
+            log.info("columns follow the registry", table=buffer.table.name)
+
+    def _rows(self, topic: str, messages: list[Message]) -> Iterator[Row]:
+        fact = self._buffers[topic][0].table.fact
+        for message in messages:
+            try:
+                yield row_of(self._readers[topic], message)
+            except Unreadable as problem:
+                where = f"{topic}[{message.partition()}] offset {message.offset()}"
+                if not fact:
+                    raise Failure(
+                        f"{where} is unreadable: {problem}", "see who writes this topic"
+                    ) from problem
+                self.unreadable += 1
+                log.warning("unreadable, see the dead letters", where=where, why=str(problem))
+
+    def _due(self, buffer: Buffer) -> bool:
+        if buffer.since is None:
+            return False
+        waited_ms = (time.monotonic() - buffer.since) * 1000
+        return (
+            waited_ms >= self._target.prefers_ms(buffer.table)
+            or buffer.nbytes >= self._settings.commit_bytes_max
+            or max(buffer.count if not buffer.table.current else 0, len(buffer.latest))
+            >= self._settings.commit_rows_max
+        )
+
+    def _write(self, chosen: Callable[[Buffer], bool]) -> None:
+        for buffer in (one for found in self._buffers.values() for one in found):
+            if buffer.count and chosen(buffer):
+                self._commit(buffer)
+
+    def _commit(self, buffer: Buffer) -> None:
+        """Write what waits. When the warehouse does not say what became of it, its offsets do: at the base it is to be
+        written again, at the end it has been."""
+        batch, started = buffer.batch(), time.monotonic()
+        pause = PAUSE_S
+        while True:
+            try:
+                self._target.write(buffer.table, batch)
+                break
+            except Away as away:
+                log.warning("the warehouse is away, waiting", why=str(away), seconds=round(pause, 1))
+                if self._told.wait(pause):
+                    raise Failure(
+                        f"stopped while the warehouse was away: {away}", "start again", 75
+                    ) from away
+                pause = min(pause * 2, PAUSE_MAX_S)
+                if self._landed(buffer.table, batch):
+                    break
+        metrics.committed(self._target.name, buffer.table.name, buffer.count, started, buffer.oldest_ms)
+        self.rows += buffer.count
+        self.commits += 1
+        buffer.written()
+
+    def _landed(self, table: Table, batch: Batch) -> bool:
+        try:
+            return same(self._target.offsets(table), batch.upto)
+        except Away:
+            return False
+
+
+@contextmanager
+def told_by_signals() -> Iterator[Event]:
+    """Set by SIGTERM and Ctrl-C; the handlers of before are given back."""
+    told = Event()
+    before = {n: signal.signal(n, lambda *_: told.set()) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_sink(
+    settings: WarehouseSettings,
+    target: Callable[[WarehouseSettings], Target],
+    bootstrap: str,
+    registry_url: str,
+    prefix: str = "",
+    *,
+    until_caught_up: bool = False,
+) -> SinkSummary:
+    """Write the topics to the warehouse until a signal says stop, or until all there is has been written."""
+    started = time.monotonic()
+    with told_by_signals() as told:
+        sink = Sink(settings, target(settings), SchemaRegistry(registry_url), prefix, told)
+        source = consumer(bootstrap)
+        try:
+            log.info("sink started", target=target.__name__)
+            sink.run(source, sink.starts(bootstrap), until_caught_up)
+        except KafkaException as error:
+            what = f"Kafka at {bootstrap} stopped answering: {error.args[0].str()}"
+            raise Failure(
+                what, "start the sink again; it goes on where its tables end", EXIT_FENCED
+            ) from error
+        finally:
+            source.close()
+        return SinkSummary(sink.rows, sink.unreadable, sink.commits, time.monotonic() - started)
