@@ -24,6 +24,7 @@ MODULES: Final = {
     "experiments": ("experiments",),
     "dead_letters": ("dead-letters",),
     "conformance": ("conformance",),
+    "warehouse": ("warehouse",),
     "topics": ("topics",),
     "acls": ("acls",),
     "schemas": ("schemas",),

@@ -1,0 +1,211 @@
+"""`loyalty warehouse`: ask the analysts' tables, keep them in order, hold them against Kafka."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table as Printed
+
+from pipelines.audit.reading import RegistrySchemas, Topics
+from pipelines.cli.options import AsJson, TopicPrefix
+from pipelines.failure import Failure
+from pipelines.local.endpoints import endpoints, home_dir
+from pipelines.warehouse import duck
+from pipelines.warehouse.lake import Lake
+from pipelines.warehouse.maintenance import maintain
+from pipelines.warehouse.running import settings_of
+from pipelines.warehouse.verification import Range, Verdict, verify
+
+SHOWN = 100
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(name="warehouse", help="The analysts' tables.", no_args_is_help=True)
+    group.command("query")(query)
+    group.command("open")(open_)
+    group.command("tables")(tables)
+    group.command("maintain")(maintain_)
+    group.command("verify")(verify_)
+    app.add_typer(group)
+
+
+def query(
+    sql: Annotated[
+        str,
+        typer.Argument(help="One question, in DuckDB's SQL; `loyalty warehouse tables` names what there is."),
+    ],
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    rows: Annotated[
+        int, typer.Option(help="Print at most so many rows of a table for people.", min=1)
+    ] = SHOWN,
+) -> None:
+    """Ask the newest snapshots of all tables, and the models over them. Nothing is changed, whatever is asked."""
+    with duck.ask(Lake(settings_of(home_dir()))) as database:
+        names, found = _asked(database, sql)
+    if as_json:
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in found], default=str, indent=2))
+    elif as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([names, *found])
+    else:
+        _print_rows(names, found, rows)
+
+
+def _asked(database: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    try:
+        found = database.execute(sql)
+        return [column[0] for column in found.description or ()], found.fetchall()
+    except duckdb.Error as error:
+        raise Failure(
+            f"the question cannot be answered: {error}",
+            "see `loyalty warehouse tables` for tables and columns",
+        ) from error
+
+
+def _print_rows(names: Sequence[str], found: Sequence[tuple[Any, ...]], most: int) -> None:
+    table = Printed(*(escape(name) for name in names))
+    for row in found[:most]:
+        table.add_row(*("" if value is None else escape(_told(value)) for value in row))
+    console = Console(highlight=False)
+    console.print(table)
+    if len(found) > most:
+        console.print(f"{most:,} of {len(found):,} rows; give --rows, --csv or --json for more")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def open_(
+    file: Annotated[Path, typer.Argument(help="The DuckDB file to write.")] = Path("loyalty.duckdb"),
+) -> None:
+    """Write a DuckDB file with all tables and models as they are now, to be opened by any tool that reads it."""
+    with Console(stderr=True).status("copying the warehouse"):
+        duck.copy_to(Lake(settings_of(home_dir())), file)
+    typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB; open it with any DuckDB 1.4 or newer")
+
+
+def tables(as_json: AsJson = False) -> None:
+    """Say what there is to ask: tables and models, their columns, and what each is."""
+    with duck.ask(Lake(settings_of(home_dir()))) as database:
+        found = database.execute("""
+            SELECT v.view_name, v.comment, c.column_name, c.data_type, c.comment FROM duckdb_views() v
+            JOIN duckdb_columns() c ON c.table_name = v.view_name WHERE NOT v.internal
+            ORDER BY v.view_name, c.column_index""").fetchall()
+    if as_json:
+        names = ("table", "what", "column", "type", "means")
+        typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in found], indent=2))
+        return
+    console, last = Console(highlight=False), None
+    for name, what, column, kind, means in found:
+        if name != last:
+            console.print(f"\n[bold]{name}[/]  {escape(what or '')}")
+        last = name
+        short = kind if len(kind) <= 30 else kind.split("(")[0] + "(…)" * ("(" in kind)
+        console.print(f"  {column}  [dim]{escape(short)}[/]  {escape(means or '')}", soft_wrap=True)
+
+
+def maintain_(
+    keep_hours: Annotated[int, typer.Option(help="Snapshots older than this are expired.", min=1)] = 72,
+    orphan_hours: Annotated[
+        int, typer.Option(help="Files of no snapshot are removed when older than this.", min=1)
+    ] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Compact small files, expire old snapshots, remove what killed sinks left; the sink may run meanwhile."""
+    lake = Lake(settings_of(home_dir()))
+    there = [table for table in lake.tables if lake.there(table) is not None]
+    done = []
+    with Console(stderr=True).status("") as status:
+        for table in there:
+            status.update(f"keeping {table.name} in order")
+            done.append(maintain(lake, table, timedelta(hours=keep_hours), timedelta(hours=orphan_hours)))
+    if as_json:
+        typer.echo(json.dumps([kept._asdict() for kept in done], indent=2))
+        return
+    printed = Printed("table")
+    for name in ("files before", "files after", "snapshots expired", "files removed"):
+        printed.add_column(name, justify="right")
+    for kept in done:
+        printed.add_row(kept.table, *(f"{figure:,}" for figure in kept[1:]))
+    Console(highlight=False).print(printed)
+
+
+def verify_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
+    """Hold every table against its topic, by partition and offset range; sums by account and day; the data's own rules.
+
+    Exit code 1 when anything is wrong. What the sink has not read yet is not wrong, but said.
+    """
+    found = endpoints()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("records compared"),
+        TextColumn("{task.completed:,}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        verdict = verify(
+            Lake(settings_of(home_dir())),
+            Topics(found.bootstrap_servers),
+            RegistrySchemas(found.schema_registry_url),
+            topic_prefix or "",
+            lambda records: bar.advance(task, records),
+        )
+    if as_json:
+        _print_json(verdict)
+    else:
+        _print_verdict(verdict, Console(highlight=False))
+    if not verdict.clean:
+        raise typer.Exit(1)
+
+
+def _print_json(verdict: Verdict) -> None:
+    document = {
+        "clean": verdict.clean,
+        "ranges": [one._asdict() for one in verdict.ranges],
+        "checks": [one._asdict() for one in verdict.checks],
+    }
+    typer.echo(json.dumps(document, indent=2))
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
+    by_table: dict[str, list[Range]] = {}
+    for one in verdict.ranges:
+        by_table.setdefault(one.table, []).append(one)
+    printed = Printed("table", title="Against the topics")
+    for name in ("partitions", "records", "rows", "missing", "extra", "not read yet"):
+        printed.add_column(name, justify="right")
+    for name, ranges in by_table.items():
+        sums = [sum(getattr(r, f) for r in ranges) for f in ("records", "rows", "missing", "extra", "behind")]
+        printed.add_row(name, str(len(ranges)), *(f"{figure:,}" for figure in sums))
+    checks = Printed("check", "promise", title="Checks")
+    checks.add_column("looked at", justify="right")
+    checks.add_column("wrong", justify="right")
+    for check in verdict.checks:
+        wrong = f"[bold red]{check.wrong:,}[/]" if check.wrong else "[green]0[/]"
+        checks.add_row(check.check, escape(check.promise), f"{check.looked_at:,}", wrong)
+    console.print(printed, checks)
+    for bad in (r for r in verdict.ranges if r.missing or r.extra):
+        console.print(
+            f"[red]{bad.table}[/] partition {bad.partition}, offsets {bad.first} to {bad.until - 1}: "
+            f"{bad.missing:,} records without a row, {bad.extra:,} rows without a record or twice"
+        )
+    for check in verdict.checks:
+        for what in check.first:
+            console.print(f"[red]{check.check}[/]: {escape(what)}")
+    right = "[bold green]The warehouse is what the topics say.[/]"
+    console.print(right if verdict.clean else "[bold red]The warehouse is not what the topics say.[/]")
