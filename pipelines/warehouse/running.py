@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.warehouse.lake import Lake
+from pipelines.warehouse.postgres import Postgres
 from pipelines.warehouse.settings import WarehouseSettings, warehouse_settings
 from pipelines.warehouse.sink import SinkSummary, run_sink
+from pipelines.warehouse.target import Target
 
 FOLDER = "warehouse"
 
@@ -20,4 +23,7 @@ def run_named(
     name: str, home: Path, bootstrap: str, registry_url: str, prefix: str, until_caught_up: bool
 ) -> SinkSummary:
     """Run the sink `warehouse` (Iceberg) or `postgres`."""
-    return run_sink(settings_of(home), Lake, bootstrap, registry_url, prefix, until_caught_up=until_caught_up)
+    targets: dict[str, Callable[[WarehouseSettings], Target]] = {"warehouse": Lake, "postgres": Postgres}
+    return run_sink(
+        settings_of(home), targets[name], bootstrap, registry_url, prefix, until_caught_up=until_caught_up
+    )

@@ -145,6 +145,10 @@ class Sink:
             self._buffers[topic].append(Buffer(shape, kept, dict(kept)))
         self.rows = self.unreadable = self.commits = 0
 
+    @property
+    def target_name(self) -> str:
+        return self._target.name
+
     def starts(self, bootstrap: str) -> dict[Place, int]:
         kept = {topic: [buffer.base for buffer in found] for topic, found in self._buffers.items()}
         return starts(connect(bootstrap), self._readers, kept)
@@ -276,7 +280,7 @@ def run_sink(
         sink = Sink(settings, target(settings), SchemaRegistry(registry_url), prefix, told)
         source = consumer(bootstrap)
         try:
-            log.info("sink started", target=target.__name__)
+            log.info("sink started", target=sink.target_name)
             sink.run(source, sink.starts(bootstrap), until_caught_up)
         except KafkaException as error:
             what = f"Kafka at {bootstrap} stopped answering: {error.args[0].str()}"
