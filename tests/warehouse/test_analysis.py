@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.support.pipeline import Pipeline
 from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.broker
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,37 @@ def test_what_was_written_is_verified_and_what_is_not_read_yet_is_said(
     assert told["clean"]
     assert sum(r["behind"] for r in told["ranges"]) == 1
     assert {check["check"]: check["looked_at"] for check in told["checks"]}["ledger-ids"] > 50
+
+
+@pytest.mark.parametrize("number", range(1, 11))
+def test_the_questions_of_the_analysts_page_are_answered_with_the_columns_that_it_shows(
+    asked_once: duckdb.DuckDBPyConnection, number: int
+) -> None:
+    title, sql, header = QUESTIONS[number - 1]
+
+    found = asked_once.execute(sql)
+
+    assert title.startswith(f"{number}. ")
+    assert found.description is not None
+    if "PIVOT" not in sql:  # there the columns are the data's
+        assert [column[0] for column in found.description] == header
+    found.fetchall()
+
+
+QUESTIONS = [
+    (title, sql, [name.strip() for name in header.strip("| ").split("|")])
+    for title, sql, header in re.findall(
+        r"^## (.*?)$.*?```sql\n(.*?)\n```\n\n(\|.*?)$", (ROOT / "docs/ANALYSTS.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def asked_once(lived: Pipeline) -> Iterator[duckdb.DuckDBPyConnection]:
+    made = Warehouse(lived, "asked-once")
+    made.sink()
+    with duck.ask(made.lake) as database:
+        yield database
 
 
 def doubled(warehouse: Warehouse, table: str) -> None:

@@ -228,6 +228,7 @@ def _after(commits: int, well: Any, ill: Any) -> Any:
     return next_one
 
 
+@pytest.mark.timeout(600)
 def test_kill_9_again_and_again_during_the_load_loses_and_doubles_nothing(
     pipeline: Pipeline, warehouse: Warehouse
 ) -> None:
