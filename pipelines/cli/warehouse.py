@@ -31,13 +31,13 @@ SHOWN = 100
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="warehouse", help="The analysts' tables.", no_args_is_help=True)
+    group = typer.Typer(help="The analysts' tables.", no_args_is_help=True)
     group.command("query")(query)
     group.command("open")(open_)
     group.command("tables")(tables)
     group.command("maintain")(maintain_)
     group.command("verify")(verify_)
-    app.add_typer(group)
+    app.add_typer(group, name="warehouse")
 
 
 def query(

@@ -53,17 +53,18 @@ def kept_in(warehouse: Warehouse, table: str) -> list[tuple[int, int]]:
 
 
 def check_logs_are_whole(warehouse: Warehouse) -> None:
-    """Every visible record of every topic is a row of its log, once."""
-    for table in ICEBERG:
-        if not table.current:
-            assert kept_in(warehouse, table.name) == told_on(warehouse.pipeline, table.topic), table.name
+    """Every visible record of every topic is a row of its log, once. History has what compaction has removed since."""
+    for table in (one for one in ICEBERG if not one.current):
+        kept, told = kept_in(warehouse, table.name), told_on(warehouse.pipeline, table.topic)
+        assert len(set(kept)) == len(kept), table.name
+        assert set(told) <= set(kept) if table.removable else kept == told, table.name
 
 
 def test_every_committed_record_is_a_row_once(lived: Pipeline, warehouse: Warehouse) -> None:
     done = warehouse.sink()
 
     check_logs_are_whole(warehouse)
-    assert done.rows > 200
+    assert done.rows > 100
     ledger = warehouse.rows("ledger")
     assert {row["entry_id"] for row in ledger} == set(lived.entry_ids())
     first = next(e for e in lived.read(catalogue.LEDGER) if e["entry_id"] == ledger[0]["entry_id"])
