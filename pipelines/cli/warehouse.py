@@ -95,7 +95,7 @@ def open_(
     """Write a DuckDB file with all tables and models as they are now, to be opened by any tool that reads it."""
     with Console(stderr=True).status("copying the warehouse"):
         duck.copy_to(Lake(settings_of(home_dir())), file)
-    typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB; open it with any DuckDB 1.4 or newer")
+    typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB, written by DuckDB {duckdb.__version__}")
 
 
 def tables(as_json: AsJson = False) -> None:
