@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 
+from pipelines.connection import kafka_client
 from pipelines.failure import Failure
 from pipelines.runtime import offsets
 from pipelines.warehouse.columns import Shape
@@ -163,8 +164,8 @@ def placed(row: Row, shape: Shape) -> dict[str, Any]:
 def consumer(bootstrap: str) -> Consumer:
     """Reads committed, tells ends, commits nothing: where it is stands in the tables."""
     return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
+        kafka_client(bootstrap)
+        | {
             "group.id": "loyalty-warehouse-without-a-group",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
