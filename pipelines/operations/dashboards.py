@@ -310,7 +310,39 @@ BUSINESS: Final = Dashboard(
     ),
 )
 
-DASHBOARDS: Final = (OVERVIEW, WORKER, MEMBER, BUSINESS)
+WAREHOUSE: Final = Dashboard(
+    "loyalty-warehouse",
+    "Loyalty: warehouse",
+    "Do the analysts see what the topics say?",
+    (
+        Panel(
+            "Rows written, by table",
+            {"{{job}} {{table}}": _rate("loyalty_warehouse_rows_total", "job", "table")},
+            "ops",
+            "loyalty_warehouse_rows_total",
+        ),
+        Panel(
+            "From the record to its row",
+            {
+                "{{job}} p50": _quantile(0.5, "loyalty_warehouse_freshness_seconds"),
+                "{{job}} p99": _quantile(0.99, "loyalty_warehouse_freshness_seconds"),
+            },
+            "s",
+            "loyalty_warehouse_freshness_seconds",
+        ),
+        Panel(
+            "Commit",
+            {
+                "{{job}} p50": _quantile(0.5, "loyalty_warehouse_commit_seconds"),
+                "{{job}} p99": _quantile(0.99, "loyalty_warehouse_commit_seconds"),
+            },
+            "s",
+            "loyalty_warehouse_commit_seconds",
+        ),
+    ),
+)
+
+DASHBOARDS: Final = (OVERVIEW, WORKER, MEMBER, BUSINESS, WAREHOUSE)
 
 
 def dashboard_file(dashboard: Dashboard) -> str:

@@ -81,6 +81,13 @@ WHY_NOT: Final = (
 )  # fmt: skip
 """What a derivation says of rules that gave nothing; a test holds this to the rules."""
 
+SINKS: Final = ("iceberg", "postgres")
+SINK_TABLES: Final = (
+    "orders", "returns", "members", "ledger", "balances", "balances_history", "tiers", "tier_progress",
+    "tier_progress_history", "triggers", "suppressed_triggers", "command_results", "dead_letters",
+)  # fmt: skip
+"""Of the warehouse; a test holds this to it."""
+
 _LATENCY_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0)
 _LATENESS_S: Final = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0, 86_400.0)
 _TRANSACTION_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 60.0)
@@ -100,6 +107,13 @@ def _counter(name: str, unit: str, meaning: str, worry: str, **labels: tuple[str
 
 def _gauge(name: str, unit: str, meaning: str, worry: str, **labels: tuple[str, ...]) -> Gauge:
     return Gauge(name, _listed("gauge", name, unit, meaning, worry, labels), list(labels))
+
+
+def _histogram(
+    name: str, unit: str, meaning: str, worry: str, bounds: tuple[float, ...], **labels: tuple[str, ...]
+) -> Histogram:
+    told = _listed("histogram", name, unit, meaning, worry, labels)
+    return Histogram(name, told, list(labels), buckets=bounds)
 
 
 class BulkHistogram(Collector):
@@ -401,6 +415,32 @@ VERIFIED_AT: Final = Gauge(
         {},
     ),
     registry=VERIFIED,
+)
+SINK_ROWS: Final = _counter(
+    "loyalty_warehouse_rows_total",
+    "rows",
+    "Rows that a warehouse's sink has written.",
+    "when it stands still and records come in.",
+    sink=SINKS,
+    table=SINK_TABLES,
+)
+SINK_COMMIT_S: Final = _histogram(
+    "loyalty_warehouse_commit_seconds",
+    "seconds",
+    "How long a sink's commit of a table took, waiting for the warehouse included.",
+    "above the commit interval.",
+    (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+    sink=SINKS,
+    table=SINK_TABLES,
+)
+SINK_FRESHNESS_S: Final = _histogram(
+    "loyalty_warehouse_freshness_seconds",
+    "seconds",
+    "From a record's time to its row's being visible, of the oldest row of each commit.",
+    "above a few minutes.",
+    (1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0),
+    sink=SINKS,
+    table=SINK_TABLES,
 )
 BUILD: Final = _gauge(
     "loyalty_build_info",

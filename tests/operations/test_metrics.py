@@ -17,6 +17,9 @@ from pipelines.runtime import metrics
 from pipelines.runtime.metrics import METRICS
 from pipelines.runtime.tally import Tally, count_transactions
 from pipelines.runtime.watcher import Waiting
+from pipelines.warehouse.lake import Lake
+from pipelines.warehouse.postgres import Postgres
+from pipelines.warehouse.tables import ICEBERG, POSTGRES
 from schemas import catalogue
 from tests.support.driver import Driver
 from tests.support.facts import DAY_MS, line, member, ms, order, refund, tick
@@ -113,6 +116,11 @@ def test_the_words_of_the_code_are_the_words_of_the_labels(
 
     assert len(said) > 4
     assert said <= set(METRICS[name].labels[label])
+
+
+def test_a_sinks_tables_and_names_are_those_of_the_warehouse() -> None:
+    assert {*(table.name for table in (*ICEBERG, *POSTGRES))} == set(metrics.SINK_TABLES)
+    assert (Lake.name, Postgres.name) == metrics.SINKS
 
 
 def test_what_is_counted_is_told_when_the_transaction_commits_and_forgotten_when_it_aborts() -> None:
