@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Any
 
@@ -107,7 +108,8 @@ class Open:
 class Cluster:
     """Partitions, one group, and everything that was committed to the outputs."""
 
-    def __init__(self, facts: Iterable[Fact | Tick], partitions: int) -> None:
+    def __init__(self, facts: Iterable[Fact | Tick], partitions: int, apart_ms: float) -> None:
+        self.apart_ms = apart_ms
         self.partitions = [Partition() for _ in range(partitions)]
         self.results: list[Result] = []
         self.refusals: list[Refusal] = []
@@ -140,6 +142,11 @@ class Cluster:
         self.generation += 1
         for partition in self.partitions:
             partition.owner = (rnd.choice(workers), self.generation)
+
+    def reach_ms(self) -> float:
+        """Up to where partitions may be read now: no further than `apart_ms` before the one that is furthest behind."""
+        heads = [_next(p, p.committed) for p in self.partitions]
+        return min((_recorded_ms(head[0]) for head in heads if head is not None), default=0) + self.apart_ms
 
     @property
     def done(self) -> bool:
@@ -177,8 +184,10 @@ class Worker:
         """Read and process some of a partition; how many records there were."""
         transaction = self._opened(place)
         partition = self.cluster.partitions[place]
-        done = 0
+        done, reach_ms = 0, self.cluster.reach_ms()
         while done < at_most and (record := _next(partition, transaction.at)) is not None:
+            if _recorded_ms(record[0]) > reach_ms:
+                break
             fact, transaction.at = record
             answer = self.accounts.process(fact, transaction.store, b"where it stood")
             transaction.results += answer.results
@@ -204,7 +213,7 @@ def _next(partition: Partition, at: tuple[int, int]) -> tuple[Input, tuple[int, 
     return None if fact is None else (fact, (at[0] + 1, at[1]))
 
 
-def _recorded_ms(fact: Fact | Tick) -> int:
+def _recorded_ms(fact: Input) -> int:
     return fact.at_ms if isinstance(fact, Tick) else fact.recorded_at_ms
 
 
@@ -216,11 +225,12 @@ class Simulation:
         facts: Iterable[Fact | Tick],
         programme: Programme,
         seed: int,
+        apart_ms: float = inf,
         partitions: int = 4,
         workers: int = 2,
     ) -> None:
         self.rnd = Random(seed)
-        self.cluster = Cluster(facts, partitions)
+        self.cluster = Cluster(facts, partitions, apart_ms)
         self.workers = [Worker(f"w{n}", self.cluster, programme) for n in range(workers)]
         self.script: list[str] = []
         self.faults: Counter[str] = Counter()

@@ -43,8 +43,8 @@ def lived(cluster: Endpoints, codec: Codec, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def warehouse(lived: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     """Written in several commits, so that days have several files."""
-    made = Warehouse(lived, f"warehouse-{token_hex(4)}", commit_rows_max=20)
-    monkeypatch.setattr(sinks, "FETCHED_MAX", 40)
+    made = Warehouse(lived, f"warehouse-{token_hex(4)}", commit_rows_max=8)
+    monkeypatch.setattr(sinks, "FETCHED_MAX", 8)
     made.sink()
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", lived.cluster.bootstrap_servers)
     monkeypatch.setenv("SCHEMA_REGISTRY_URL", lived.cluster.schema_registry_url)
