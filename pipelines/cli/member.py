@@ -97,7 +97,7 @@ def print_statement(told: Statement, last: int, console: Console) -> None:
     console.print(f"[bold]Member {told.member_id}[/]")
     if told.balance is not None:
         console.print(_balance(told.balance))
-    console.print(_standing(told.progress))
+    console.print(_standing(told))
     console.print(_lots(told, last), _entries(told.entries, last))
 
 
@@ -113,7 +113,10 @@ def _balance(balance: Entry) -> Table:
     return table
 
 
-def _standing(progress: Entry | None) -> str:
+def _standing(told: Statement) -> str:
+    progress = told.progress
+    if told.balance is None and told.entries:
+        return "Erased: nothing is kept but this history, under the pseudonym."
     if progress is None:
         return "Not enrolled yet, as far as the topics say."
     since, qualifying = instant(progress["tier_since"]), progress["qualifying_points"]

@@ -20,6 +20,7 @@ from pipelines.programme_file import load_programme
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import PIPELINES
 from schemas import catalogue
+from tests.cli.test_main import loyalty
 from tests.support.facts import command, line, member, order, run
 from tests.support.pipeline import PARTITIONS, Pipeline, wait_until
 
@@ -126,6 +127,20 @@ def _raw(pipeline: Pipeline, topic: str) -> list[Record]:
     found: list[Record] = []
     Topics(pipeline.cluster.bootstrap_servers).read(topic, found.extend)
     return found
+
+
+def test_a_statement_says_that_the_member_was_erased(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lived(pipeline)
+    erased(pipeline)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", pipeline.cluster.bootstrap_servers)
+    monkeypatch.setenv("SCHEMA_REGISTRY_URL", pipeline.cluster.schema_registry_url)
+    capsys.readouterr()
+
+    assert loyalty("member", MINE, "--topic-prefix", pipeline.prefix) == 0
+
+    assert "Erased: nothing is kept" in capsys.readouterr().out
 
 
 def test_a_full_replay_does_not_bring_the_member_back(pipeline: Pipeline) -> None:
