@@ -3,8 +3,6 @@ somebody. Secrets come from the environment or from files, and are shown nowhere
 
 from __future__ import annotations
 
-import difflib
-import os
 import ssl
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.environment import named, refuse_unknown
 from pipelines.failure import Failure
 
 PREFIX: Final = "LOYALTY_SECURITY_"
@@ -126,17 +125,12 @@ def refused(error: Exception) -> Failure | None:
 
 def security() -> Security:
     """As the environment says, asked anew each time; a Failure names what is wrong, and no secret."""
-    known = [f"{PREFIX}{name.upper()}" for name in Security.model_fields]
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise Failure(f"nobody knows the setting {variable}", hint)
+    refuse_unknown(PREFIX, Security.model_fields)
     try:
         return Security()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else PREFIX + "*"
+        name = named(PREFIX, first["loc"], f"{PREFIX}*")
         raise Failure(
             f"{name}: {first['msg'].removeprefix('Value error, ')}", "correct it and start again"
         ) from None

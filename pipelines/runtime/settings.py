@@ -3,14 +3,13 @@ path, and one that nobody knows is an error."""
 
 from __future__ import annotations
 
-import difflib
-import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.environment import named, refuse_unknown
 from pipelines.failure import Failure
 from pipelines.topics import PIPELINES, Pipeline, prefixed
 
@@ -74,19 +73,12 @@ class Settings(BaseSettings):
 
 def settings(**given: Any) -> Settings:
     """Settings from the command line first, then the environment; a Failure names what is wrong."""
-    known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise Failure(f"nobody knows the setting {variable}", hint)
+    refuse_unknown(PREFIX, Settings.model_fields)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = (
-            PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "the settings"
-        )
+        name = named(PREFIX, first["loc"], "the settings")
         raise Failure(
             f"{name}: {first['msg']} (found {first.get('input')!r})", "correct it and start again"
         ) from error

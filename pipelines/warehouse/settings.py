@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,6 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.environment import named, refuse_unknown
 from pipelines.failure import Failure
 
 PREFIX: Final = "LOYALTY_WAREHOUSE_"
@@ -57,15 +57,10 @@ class WarehouseSettings(BaseSettings):
 
 def warehouse_settings(home: Path, **given: Any) -> WarehouseSettings:
     """Settings from the environment; a Failure names what is wrong."""
-    known = [f"{PREFIX}{name.upper()}" for name in WarehouseSettings.model_fields]
-    for variable in os.environ:
-        if variable.startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise Failure(f"nobody knows the setting {variable}", hint)
+    refuse_unknown(PREFIX, WarehouseSettings.model_fields)
     try:
         return WarehouseSettings(**({"home": os.environ.get(f"{PREFIX}HOME", home)} | given))
     except ValidationError as error:
         first = error.errors()[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        name = named(PREFIX, first["loc"], PREFIX)
         raise Failure(f"{name}: {first['msg']}", "correct it and start again") from error
