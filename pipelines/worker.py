@@ -28,6 +28,7 @@ from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
+from pipelines.runtime.signals import told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
 from pipelines.topology import AccountsJoin, TriggersJoin, build, into_transaction
@@ -203,14 +204,6 @@ def run_many(
 
     The first serves metrics on `metrics_port`, each other on the next.
     """
-    told = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        with Fleet(command, replicas, metrics_port) as fleet:
-            while not told.wait(POLL_S) and not (lag is not None and lag() == 0):
-                fleet.check()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with told_by_signals() as told, Fleet(command, replicas, metrics_port) as fleet:
+        while not told.wait(POLL_S) and not (lag is not None and lag() == 0):
+            fleet.check()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -32,6 +30,7 @@ from pipelines.local.endpoints import home_dir
 from pipelines.report.report import write_report
 from pipelines.report.summary import print_summary, summary
 from pipelines.runtime.settings import Settings
+from pipelines.runtime.signals import told_by_signals
 from pipelines.runtime.topic_admin import ensure_topics
 from pipelines.topics import ACCOUNTS, PARTITIONS, prefixed
 from pipelines.worker import Fleet, backlog
@@ -145,14 +144,14 @@ def _run_workers(
     marks = [total * (kills - n) // (kills + 1) for n in range(kills)]
     started = time.monotonic()
     with (
-        _quiet_interrupts() as told,
+        told_by_signals() as told,
         Fleet(command, [f"worker-{n}" for n in range(workers)]) as fleet,
         progress("processing") as bar,
     ):
         task = bar.add_task("processing", total=total)
         while (left := behind.total()) > 0:
             bar.update(task, completed=total - left)
-            if told():
+            if told.is_set():
                 raise Failure("interrupted", "run the demo again: it goes on where it stopped")
             if marks and left <= marks[0]:
                 victim = fleet.kill(len(marks) % workers)
@@ -161,17 +160,6 @@ def _run_workers(
             fleet.check()
             time.sleep(0.5)
     return time.monotonic() - started
-
-
-@contextmanager
-def _quiet_interrupts() -> Iterator[Callable[[], bool]]:
-    told: list[Any] = []
-    before = {n: signal.signal(n, lambda *_: told.append(True)) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(told)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print(done: Demo, console: Console) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 
 from pipelines.domain.facts import Tick
 from pipelines.runtime.producers import Sender
+from pipelines.runtime.signals import told_by_signals
 from pipelines.topics import prefixed
 from schemas import catalogue
 from schemas.codec import Codec
@@ -24,11 +23,9 @@ def send_tick(sender: Sender, codec: Codec, at_ms: int, partitions: int, prefix:
 
 def run_clock(bootstrap: str, codec: Codec, partitions: int, every_s: float, prefix: str = "") -> None:
     """Tick until a signal says stop. The only place where the wall clock enters the pipeline."""
-    told = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told.set())
-    sender = Sender(bootstrap, "ticks")
-    while not told.is_set():
-        send_tick(sender, codec, time.time_ns() // 1_000_000, partitions, prefix)
-        sender.flush()
-        told.wait(every_s)
+    with told_by_signals() as told:
+        sender = Sender(bootstrap, "ticks")
+        while not told.is_set():
+            send_tick(sender, codec, time.time_ns() // 1_000_000, partitions, prefix)
+            sender.flush()
+            told.wait(every_s)

@@ -23,10 +23,8 @@ from pipelines.runtime.offsets import Place
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import prefixed
-from schemas import catalogue
 
 SAMPLES_MAX: Final = 1_000
-WRITES: Final = {"accounts": (catalogue.HANDOVERS, *catalogue.OUTPUTS), "triggers": catalogue.TOLD}
 log = structlog.get_logger()
 
 
@@ -101,7 +99,7 @@ class Watcher:
         oldest_s = self._look_at_lag(self._known(looked.processed)) if places else 0.0
         left = sum(looked.left_to_restore.values())
         self.standing = Standing(len(places), looked.restoring, left, oldest_s)
-        for topic in WRITES[self._settings.processor] if places else ():
+        for topic in self._settings.pipeline.writes if places else ():
             self._look_at_transactions(topic, partitions)
 
     def _look_at_disk(self) -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistry
 from pipelines.connection import kafka_client
 from pipelines.failure import Failure
 from pipelines.runtime import offsets
+from pipelines.runtime.offsets import Place
 from pipelines.warehouse.columns import Shape
 from pipelines.warehouse.tables import MEMBER, OFFSET, PARTITION, REMOVED
 from schemas import catalogue
@@ -28,8 +29,6 @@ _PASSING: Final = {
     KafkaError._TIMED_OUT,
 }
 """The client tells these and goes on trying by itself."""
-
-Place = tuple[str, int]
 
 
 class Unreadable(Exception):

@@ -8,10 +8,8 @@ on by itself.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final
@@ -22,13 +20,14 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipelines.failure import Failure
 from pipelines.runtime.engine import EXIT_FENCED
+from pipelines.runtime.offsets import Place
+from pipelines.runtime.signals import told_by_signals
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import prefixed
 from pipelines.warehouse import metrics
 from pipelines.warehouse.columns import Shape
 from pipelines.warehouse.reading import (
     FETCHED_MAX,
-    Place,
     Reader,
     Registry,
     Row,
@@ -251,18 +250,6 @@ class Sink:
             return same(self._target.offsets(table), batch.upto)
         except Away:
             return False
-
-
-@contextmanager
-def told_by_signals() -> Iterator[Event]:
-    """Set by SIGTERM and Ctrl-C; the handlers of before are given back."""
-    told = Event()
-    before = {n: signal.signal(n, lambda *_: told.set()) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run_sink(
