@@ -79,6 +79,12 @@ class _Join:
         at_ms = fact.occurred_at_ms if isinstance(fact, OCCURRING) else source.timestamp_ms
         self.tally.fact(topic, outcome, source.partition, at_ms, source.timestamp_ms)
 
+    def _due(self, topic: str, source: Source, tick: Tick, store: RocksStore) -> list[tuple[int, str]]:
+        """Whom a tick finds due, counted."""
+        due = store.due(tick.at_ms, DUE_MAX)
+        self.tally.tick(topic, source.partition, tick.at_ms, [at_ms for at_ms, _ in due])
+        return due
+
     def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
         started = perf_counter_ns()
         value = self._codec.encode(record)
@@ -111,11 +117,11 @@ class AccountsJoin(_Join):
             self._set_aside(source, invalid.error_class, invalid.message)
             self.tally.add(metrics.FACTS, topic, "INVALID")
             return
-        if isinstance(fact, Tick):
-            due = [at_ms for at_ms, _ in store.due(fact.at_ms, DUE_MAX)]
-            self.tally.tick(topic, source.partition, fact.at_ms, due)
         decoded = perf_counter_ns()
-        answer = self._accounts.process(fact, store, _source_bytes(source))
+        if isinstance(fact, Tick):
+            answer = self._accounts.serve(self._due(topic, source, fact, store), fact.at_ms, store)
+        else:
+            answer = self._accounts.process(fact, store, _source_bytes(source))
         processed = perf_counter_ns()
         told_of = _source_of(fact.source) if isinstance(fact, Handover) and fact.source else source
         self._tell(answer, told_of, None if isinstance(fact, Tick) else fact.event_id)
@@ -194,11 +200,11 @@ class TriggersJoin(_Join):
         topic = source.topic.removeprefix(self._prefix)
         started = perf_counter_ns()
         seen = self._seen(topic, source)
-        if isinstance(seen, Tick):
-            due = [at_ms for at_ms, _ in store.due(seen.at_ms, DUE_MAX)]
-            self.tally.tick(topic, source.partition, seen.at_ms, due)
         decoded = perf_counter_ns()
-        told = [] if seen is None else self._triggers.process(seen, store)
+        if isinstance(seen, Tick):
+            told = self._triggers.serve(self._due(topic, source, seen, store), seen.at_ms, store)
+        else:
+            told = [] if seen is None else self._triggers.process(seen, store)
         self._profile.decode += decoded - started
         self._profile.rules += perf_counter_ns() - decoded
         self._profile.facts += 1

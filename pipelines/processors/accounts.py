@@ -6,6 +6,7 @@ which it was recorded, as a tick would have, so that how often the clock ticks c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
@@ -98,7 +99,7 @@ class Accounts:
     def process(self, fact: Fact | Tick | Handover, store: Store, source: bytes = b"") -> Answer:
         """Apply one input. `source` is what a later refusal of it must be able to show, should it be parked."""
         if isinstance(fact, Tick):
-            return self._tick(fact, store)
+            return self.serve(store.due(fact.at_ms, DUE_MAX), fact.at_ms, store)
         visit = Visit(self.programme, store, fact.member_id)
         if visit.account.erased:
             merging.after_erasure(visit, fact)
@@ -110,13 +111,14 @@ class Accounts:
         visit.advance(fact.recorded_at_ms)
         return visit.leave(outcome)
 
-    def _tick(self, tick: Tick, store: Store) -> Answer:
+    def serve(self, due: Iterable[tuple[int, str]], at_ms: int, store: Store) -> Answer:
+        """Let happen what a tick at `at_ms` finds due: (instant, member) as the store tells them."""
         results: list[Result] = []
         refusals: list[Refusal] = []
         unparked = 0
-        for _, member_id in store.due(tick.at_ms, DUE_MAX):
+        for _, member_id in due:
             visit = Visit(self.programme, store, member_id)
-            visit.advance(tick.at_ms)
+            visit.advance(at_ms)
             answer = visit.leave(Outcome.APPLIED)
             results += answer.results
             refusals += answer.refusals

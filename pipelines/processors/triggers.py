@@ -6,6 +6,8 @@ input was recorded, each thing at its own; take the input in; see what is true n
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipelines.domain.erasure import nobody
 from pipelines.domain.facts import Engagement, Member, Order, Return, Tick
 from pipelines.domain.ledger import LedgerEntry, NoProgress, TierChanged, TierProgress
@@ -36,13 +38,14 @@ class Triggers:
     def process(self, seen: Seen | Tick, store: Store) -> list[Told]:
         """Take one input in; what members are to be told of it, and what not."""
         if isinstance(seen, Tick):
-            told: list[Told] = []
-            for _, member_id in store.due(seen.at_ms, DUE_MAX):
-                told += self._visit(member_id, seen.at_ms, None, store)
-            return told
+            return self.serve(store.due(seen.at_ms, DUE_MAX), seen.at_ms, store)
         if isinstance(seen, Watched) and self._too_late(seen):
             return []
         return self._visit(seen.member_id, seen.recorded_at_ms, seen, store)
+
+    def serve(self, due: Iterable[tuple[int, str]], at_ms: int, store: Store) -> list[Told]:
+        """What those are to be told whom a tick at `at_ms` finds due: (instant, member) as the store tells them."""
+        return [told for _, member_id in due for told in self._visit(member_id, at_ms, None, store)]
 
     def _too_late(self, seen: Watched) -> bool:
         """By the accounts' own rule; an erasure never is."""
