@@ -36,10 +36,7 @@ def favourite(watch: Watch) -> Figures:
 
 
 def _kept(watch: Watch) -> list[_Kept]:
-    back: dict[tuple[str, str], int] = {}
-    for ret in watch.returns.values():
-        for line_id, quantity in ret.lines if ret.stands else ():
-            back[ret.order_id, line_id] = back.get((ret.order_id, line_id), 0) + quantity
+    back = watch.sent_back()
     return [
         _Kept(order.placed_at_ms, order_id, line)
         for order_id, order in watch.orders.items()

@@ -161,13 +161,20 @@ class Watch:
         order = self.orders[order_id]
         if not order.stands:
             return []
-        back: dict[str, int] = {}
-        for ret in self.returns.values():
-            if ret.order_id == order_id and ret.stands:
-                for line_id, quantity in ret.lines:
-                    back[line_id] = back.get(line_id, 0) + quantity
-        left = [line._replace(quantity=line.quantity - back.get(line.line_id, 0)) for line in order.lines]
+        back = self.sent_back()
+        left = [
+            line._replace(quantity=line.quantity - back.get((order_id, line.line_id), 0))
+            for line in order.lines
+        ]
         return [line for line in left if line.quantity > 0]
+
+    def sent_back(self) -> dict[tuple[str, str], int]:
+        """How many came back, or are to, of each (order, line)."""
+        back: dict[tuple[str, str], int] = {}
+        for ret in self.returns.values():
+            for line_id, quantity in ret.lines if ret.stands else ():
+                back[ret.order_id, line_id] = back.get((ret.order_id, line_id), 0) + quantity
+        return back
 
     def see_member(self, member: Member) -> None:
         if member.erases or self.membership is None or member.version > self.membership.version:
