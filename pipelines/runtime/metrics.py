@@ -105,8 +105,16 @@ def _counter(name: str, unit: str, meaning: str, worry: str, **labels: tuple[str
     return Counter(name, _listed("counter", name, unit, meaning, worry, labels), list(labels))
 
 
-def _gauge(name: str, unit: str, meaning: str, worry: str, **labels: tuple[str, ...]) -> Gauge:
-    return Gauge(name, _listed("gauge", name, unit, meaning, worry, labels), list(labels))
+def _gauge(
+    name: str,
+    unit: str,
+    meaning: str,
+    worry: str,
+    registry: CollectorRegistry = REGISTRY,
+    **labels: tuple[str, ...],
+) -> Gauge:
+    told = _listed("gauge", name, unit, meaning, worry, labels)
+    return Gauge(name, told, list(labels), registry=registry)
 
 
 def _histogram(
@@ -303,29 +311,19 @@ TRANSACTIONS: Final = _counter(
     "at any `aborted`: the worker stops behind it, and what it held is processed again.",
     result=("committed", "aborted", "empty"),
 )
-TRANSACTION_S: Final = Histogram(
+TRANSACTION_S: Final = _histogram(
     "loyalty_transaction_seconds",
-    _listed(
-        "histogram",
-        "loyalty_transaction_seconds",
-        "seconds",
-        "From the beginning of a transaction to its commit.",
-        "above half of `transaction.timeout.ms` (15 s): the broker will fence the worker.",
-        {},
-    ),
-    buckets=_TRANSACTION_S,
+    "seconds",
+    "From the beginning of a transaction to its commit.",
+    "above half of `transaction.timeout.ms` (15 s): the broker will fence the worker.",
+    _TRANSACTION_S,
 )
-COMMIT_S: Final = Histogram(
+COMMIT_S: Final = _histogram(
     "loyalty_commit_seconds",
-    _listed(
-        "histogram",
-        "loyalty_commit_seconds",
-        "seconds",
-        "The commit alone, without what went before.",
-        "above 1 s: brokers or the network are slow.",
-        {},
-    ),
-    buckets=_TRANSACTION_S,
+    "seconds",
+    "The commit alone, without what went before.",
+    "above 1 s: brokers or the network are slow.",
+    _TRANSACTION_S,
 )
 LAST_COMMIT: Final = _gauge(
     "loyalty_last_commit_time_seconds",
@@ -392,29 +390,19 @@ UNSEEN: Final = _counter(
 VERIFIED: Final = CollectorRegistry()
 """What `loyalty verify --textfile` tells, for the node exporter to pass on; no worker serves it."""
 
-DIFFERENCES: Final = Gauge(
+DIFFERENCES: Final = _gauge(
     "loyalty_verify_differences",
-    _listed(
-        "gauge",
-        "loyalty_verify_differences",
-        "differences",
-        "What the last `loyalty verify` found wrong, all checks together.",
-        "at any: the ledger is not what the facts are worth.",
-        {},
-    ),
-    registry=VERIFIED,
+    "differences",
+    "What the last `loyalty verify` found wrong, all checks together.",
+    "at any: the ledger is not what the facts are worth.",
+    VERIFIED,
 )
-VERIFIED_AT: Final = Gauge(
+VERIFIED_AT: Final = _gauge(
     "loyalty_verify_time_seconds",
-    _listed(
-        "gauge",
-        "loyalty_verify_time_seconds",
-        "seconds since 1970",
-        "When `loyalty verify` last ended.",
-        "when it is a day old.",
-        {},
-    ),
-    registry=VERIFIED,
+    "seconds since 1970",
+    "When `loyalty verify` last ended.",
+    "when it is a day old.",
+    VERIFIED,
 )
 SINK_ROWS: Final = _counter(
     "loyalty_warehouse_rows_total",
