@@ -82,7 +82,7 @@ def receipt(topics: Topics, prefix: str, member_id: str, with_history: bool = Tr
                 removed.append(place)
             else:
                 (ended if _says_erased(found, record.value) else standing).append(place)
-    history = tuple(_history(topics, prefix, key)) if with_history else ()
+    history = tuple(_history(topics, prefix, member_id)) if with_history else ()
     return Receipt(member_id, tuple(sorted(removed)), tuple(sorted(standing)), tuple(sorted(ended)), history)
 
 
@@ -103,36 +103,27 @@ def _says_erased(key: bytes, value: bytes) -> bool:
     return key[:1] == layout.WATCH and value != b"\x01" and layout.watch_of(value).erased
 
 
-def _last(topics: Topics, topic: str, member_id: str, is_theirs: IsTheirs) -> dict[bytes, Record]:
-    """The last record of each of the member's keys."""
-    found: dict[bytes, Record] = {}
+def _records(topics: Topics, topic: str, member_id: str, is_theirs: IsTheirs) -> list[Record]:
+    """All records under the member's keys; none when there is no such topic."""
+    found: list[Record] = []
 
     def take(records: Sequence[Record]) -> None:
-        for record in records:
-            if record.key is not None and is_theirs(record.key):
-                found[record.key] = record
+        found.extend(record for record in records if record.key is not None and is_theirs(record.key))
 
-    count = topics.partitions(topic)
-    if count:
+    if count := topics.partitions(topic):
         topics.read(topic, take, [partition_of(member_id.encode(), count)])
     return found
 
 
-def _history(topics: Topics, prefix: str, key: bytes) -> Iterable[tuple[str, int]]:
+def _last(topics: Topics, topic: str, member_id: str, is_theirs: IsTheirs) -> dict[bytes, Record]:
+    """The last record of each of the member's keys."""
+    found = _records(topics, topic, member_id, is_theirs)
+    return {record.key: record for record in found if record.key is not None}
+
+
+def _history(topics: Topics, prefix: str, member_id: str) -> Iterable[tuple[str, int]]:
+    key = member_id.encode()
     for name in catalogue.TOPICS:
         topic = prefixed(prefix, name)
-        count = topics.partitions(topic)
-        if name in (*COMPACTED, catalogue.CLOCK) or not count:
-            continue
-        yield topic, _records_under(topics, topic, key, partition_of(key, count))
-
-
-def _records_under(topics: Topics, topic: str, key: bytes, partition: int) -> int:
-    seen = 0
-
-    def take(records: Sequence[Record]) -> None:
-        nonlocal seen
-        seen += sum(record.key == key for record in records)
-
-    topics.read(topic, take, [partition])
-    return seen
+        if name not in (*COMPACTED, catalogue.CLOCK) and topics.partitions(topic):
+            yield topic, len(_records(topics, topic, member_id, lambda found: found == key))
