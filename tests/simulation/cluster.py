@@ -1,32 +1,57 @@
 """A cluster in memory, and workers on it that crash, sleep, come and go: everything decided by one seed.
 
-Theory of operation. A partition has its input (all fact topics, aligned by recorded time, as the engine aligns them;
-and what accounts send each other), a changelog, and an offset a group. A worker reads, processes into a staged copy
-of its store, and commits: offsets, outputs, handovers and changelog at once or not at all. Only whoever the group has
-given a partition to may commit it; a worker that slept through that is fenced, and starts again. Its local store is
-written behind the commit, so a crash in between leaves a copy that is behind its changelog; a copy of a partition that
-went away stays where it was, and is caught up when the partition comes back.
+Theory of operation. A partition has its input (all topics that the pipeline reads, aligned by recorded time, as the
+engine aligns them; and what accounts send each other), a changelog, and an offset a group. A worker reads, processes
+into a staged copy of its store, and commits: offsets, outputs, handovers and changelog at once or not at all. Only
+whoever the group has given a partition to may commit it; a worker that slept through that is fenced, and starts
+again. Its local store is written behind the commit, so a crash in between leaves a copy that is behind its changelog;
+a copy of a partition that went away stays where it was, and is caught up when the partition comes back.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.audit.partition import partition_of
 from pipelines.domain.facts import Fact, Tick
 from pipelines.domain.merging import Handover
 from pipelines.domain.programme import Programme
+from pipelines.domain.triggers.announcing import Told
 from pipelines.processors.accounts import Accounts, Refusal, Result
+from pipelines.processors.triggers import Seen
 from state.memory import MemoryStore
+from state.store import Store
 
-Input = Fact | Tick | Handover
+Given = Fact | Seen | Tick
+Input = Given | Handover
+Output = Result | Told
 Key = tuple[Any, ...]
 Change = tuple[Key, bytes | None]
+
+
+class Answered(Protocol):
+    """What a processor makes of one input."""
+
+    @property
+    def results(self) -> tuple[Output, ...]: ...
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]: ...
+
+
+class Processor(Protocol):
+    """A pipeline's rules over a store, as a worker runs them."""
+
+    def process(self, fact: Any, store: Store, source: bytes, /) -> Answered: ...
+
+
+Make = Callable[[Programme], Processor]
+"""A new process begins with a new one: what it kept in memory is gone."""
 
 
 class Fenced(Exception):
@@ -86,7 +111,7 @@ class Local:
 class Partition:
     """What the brokers keep of one partition; `owner` is the worker and generation that may commit."""
 
-    facts: list[Fact | Tick] = field(default_factory=list)
+    facts: list[Given] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
     changelog: list[Change] = field(default_factory=list)
     committed: tuple[int, int] = (0, 0)
@@ -101,17 +126,17 @@ class Open:
     local: Local
     store: Staged
     at: tuple[int, int]
-    results: list[Result] = field(default_factory=list)
+    results: list[Output] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
 
 class Cluster:
     """Partitions, one group, and everything that was committed to the outputs."""
 
-    def __init__(self, facts: Iterable[Fact | Tick], partitions: int, apart_ms: float) -> None:
+    def __init__(self, facts: Iterable[Given], partitions: int, apart_ms: float) -> None:
         self.apart_ms = apart_ms
         self.partitions = [Partition() for _ in range(partitions)]
-        self.results: list[Result] = []
+        self.results: list[Output] = []
         self.refusals: list[Refusal] = []
         self.generation = 0
         self.last_ms = 0
@@ -156,14 +181,14 @@ class Cluster:
 class Worker:
     """One process: what it has on disk outlives a crash, what it has in memory does not."""
 
-    def __init__(self, name: str, cluster: Cluster, programme: Programme) -> None:
-        self.name, self.cluster, self.programme = name, cluster, programme
+    def __init__(self, name: str, cluster: Cluster, programme: Programme, make: Make) -> None:
+        self.name, self.cluster, self.programme, self.make = name, cluster, programme, make
         self.disk: dict[int, Local] = {}
         self.start()
 
     def start(self) -> None:
         """A new process on the same disk."""
-        self.accounts = Accounts(self.programme)
+        self.processor = self.make(self.programme)
         self.generation = self.cluster.generation
         self.open: dict[int, Open] = {}
 
@@ -189,7 +214,7 @@ class Worker:
             if _recorded_ms(record[0]) > reach_ms:
                 break
             fact, transaction.at = record
-            answer = self.accounts.process(fact, transaction.store, b"where it stood")
+            answer = self.processor.process(fact, transaction.store, b"where it stood")
             transaction.results += answer.results
             transaction.refusals += answer.refusals
             done += 1
@@ -222,16 +247,17 @@ class Simulation:
 
     def __init__(
         self,
-        facts: Iterable[Fact | Tick],
+        facts: Iterable[Given],
         programme: Programme,
         seed: int,
         apart_ms: float = inf,
         partitions: int = 4,
         workers: int = 2,
+        make: Make = Accounts,
     ) -> None:
         self.rnd = Random(seed)
         self.cluster = Cluster(facts, partitions, apart_ms)
-        self.workers = [Worker(f"w{n}", self.cluster, programme) for n in range(workers)]
+        self.workers = [Worker(f"w{n}", self.cluster, programme, make) for n in range(workers)]
         self.script: list[str] = []
         self.faults: Counter[str] = Counter()
         self._deal()
