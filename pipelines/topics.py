@@ -64,11 +64,15 @@ _LATEST: Final[dict[str, str]] = {
 """The last record of each key, with a bound on how long an older one stays (compaction has none by default)."""
 
 ACCOUNT_BYTES_MAX: Final = 16 << 20
-"""The largest account that can be handed over in one record. Five years of a very active member are 0.1 MB."""
+"""The largest account that can be kept or handed over in one record. Five years of a very active member are 0.1 MB."""
 
-_OWN: Final[dict[str, dict[str, str]]] = {
-    catalogue.HANDOVERS: {"max.message.bytes": str(ACCOUNT_BYTES_MAX)},
-}
+_LARGE: Final = {"max.message.bytes": str(ACCOUNT_BYTES_MAX)}
+"""For what is as large as an account, or larger than the fact that it comes of, which a broker takes up to 1 MiB: a
+dead letter is the fact and more, a ledger entry has a step for each line of its order."""
+
+_OWN: Final[dict[str, dict[str, str]]] = dict.fromkeys(
+    (catalogue.HANDOVERS, catalogue.LEDGER, catalogue.DEAD_LETTERS), _LARGE
+)
 """What single topics need besides."""
 
 
@@ -95,5 +99,5 @@ def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
         )
         for name in catalogue.TOPICS
     ]
-    changelogs = [Topic(p.changelog(prefix), _LATEST | durable) for p in PIPELINES.values()]
+    changelogs = [Topic(p.changelog(prefix), _LATEST | _LARGE | durable) for p in PIPELINES.values()]
     return (*named, *changelogs)

@@ -78,7 +78,8 @@ def _body(value: bytes) -> memoryview:
     if value[0] != LAYOUT:
         raise Failure(
             f"state has layout {value[0]}, this build reads up to {LAYOUT}",
-            "roll forward to the build that wrote it, or delete the state directory to restore from the changelog",
+            "roll forward to the build that wrote it; its changelog has that layout too, so a restore does not help: "
+            "to stay with this build see runbooks/procedures.md, Roll back a build",
         )
     return memoryview(value)[1:]
 

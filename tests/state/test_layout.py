@@ -90,3 +90,5 @@ def test_a_newer_layout_is_refused_with_what_to_do() -> None:
         layout.account_of(bytes([2]) + b"x")
 
     assert "roll forward" in failure.value.do
+    assert "runbooks/procedures.md" in failure.value.do
+    assert "delete the state directory" not in failure.value.do, "the changelog has the newer layout too"
