@@ -1,0 +1,80 @@
+"""Producers of two builds side by side: what the next one adds is passed over, what a wrong one writes is set aside."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from secrets import token_hex
+from typing import Any
+
+from confluent_kafka.schema_registry import Schema
+from fastavro import parse_schema, schemaless_writer
+
+from pipelines.domain.facts import Order
+from schemas import catalogue
+from schemas.registry import client
+from tests.support.facts import member, order
+from tests.support.history import play
+from tests.support.pipeline import Pipeline
+from tests.support.programmes import reference
+
+JOINED = member("2026-01-01T00:00:00Z")
+ORDERS = [order(f"O{n}", f"2026-02-0{n}T10:00:00Z") for n in range(1, 7)]
+
+
+def with_a_field(schema: dict[str, Any]) -> dict[str, Any]:
+    added = {"name": "gift_note", "type": ["null", "string"], "default": None}
+    return schema | {"fields": [*schema["fields"], added]}
+
+
+def without_the_order_id(schema: dict[str, Any]) -> dict[str, Any]:
+    renamed = [f | {"name": "number"} if f["name"] == "order_id" else f for f in schema["fields"]]
+    return schema | {"fields": renamed}
+
+
+def written_by(
+    pipeline: Pipeline, evolve: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[[Order], bytes]:
+    """What encodes as a build with another schema does. It has a subject of its own: ids are all that counts."""
+    schema = evolve(json.loads(catalogue.released(catalogue.ORDERS)))
+    registry = client(pipeline.cluster.schema_registry_url)
+    schema_id = registry.register_schema(f"test-{token_hex(4)}-value", Schema(json.dumps(schema), "AVRO"))
+
+    def encode(one: Order) -> bytes:
+        body = pipeline.codec.body(catalogue.ORDERS, pipeline.codec.encode(one))
+        out = BytesIO()
+        out.write(struct.pack(">bI", 0, schema_id))
+        schemaless_writer(out, parse_schema(schema), body | {"gift_note": "for you", "number": one.order_id})
+        return out.getvalue()
+
+    return encode
+
+
+def send_by_turns(pipeline: Pipeline, other: Callable[[Order], bytes]) -> None:
+    """Every second order is written by the other build."""
+    pipeline.send([JOINED])
+    for number, one in enumerate(ORDERS):
+        value = other(one) if number % 2 else pipeline.codec.encode(one)
+        pipeline.send_bytes(catalogue.ORDERS, b"m-1", value, one.recorded_at_ms)
+
+
+def test_old_and_new_producers_side_by_side_give_the_same_ledger(pipeline: Pipeline) -> None:
+    send_by_turns(pipeline, written_by(pipeline, with_a_field))
+
+    pipeline.run()
+
+    assert pipeline.read(catalogue.DEAD_LETTERS) == []
+    told = [entry["entry_id"] for entry in pipeline.read(catalogue.LEDGER)]
+    assert told == [entry.entry_id for entry in play([JOINED, *ORDERS], reference()).ledger]
+
+
+def test_what_an_incompatible_schema_wrote_is_set_aside_and_the_rest_earns(pipeline: Pipeline) -> None:
+    send_by_turns(pipeline, written_by(pipeline, without_the_order_id))
+
+    pipeline.run()
+
+    assert [letter["error_class"] for letter in pipeline.read(catalogue.DEAD_LETTERS)] == ["UNDECODABLE"] * 3
+    told = [entry["entry_id"] for entry in pipeline.read(catalogue.LEDGER)]
+    assert told == [entry.entry_id for entry in play([JOINED, *ORDERS[::2]], reference()).ledger]
