@@ -142,7 +142,7 @@ def format_storage(
 
 def start_broker(artefacts: Artefacts, home: Path, node: int, ports: list[tuple[int, int]]) -> Spawned:
     """Start the broker `node`, counted from 1, whose storage is prepared."""
-    heap = "512m" if len(ports) == 1 else "384m"
+    heap = "512m" if len(ports) == 1 else "256m"
     command = [*_kafka(artefacts, f"-Xmx{heap}", f"-Xms{heap}", "-Dlog4j2.level=WARN"), "kafka.Kafka"]
     command.append(str(home / f"kafka-{node}.properties"))
     return spawn(f"kafka-{node}", command, home, ports[node - 1][0], {}, home)

@@ -12,12 +12,14 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -298,20 +300,54 @@ def status(home: Path) -> Status:
 
 def kill_broker(home: Path, node: int) -> None:
     """SIGKILL an embedded broker, counted from 1, as a fault; return when it is gone."""
-    for process in read_state(home.absolute())["processes"]:
-        if process["name"] == f"kafka-{node}" and (found := alive(process)) is not None:
-            found.kill()
-            found.wait(embedded.STOP_S)
+    kill_part(home, f"kafka-{node}")
+
+
+def kill_part(home: Path, name: str) -> None:
+    """SIGKILL an embedded process by its name, as a fault; return when it is gone."""
+    if (found := _running(home, name)) is not None:
+        found.kill()
+        found.wait(embedded.STOP_S)
+
+
+def signal_part(home: Path, name: str, number: signal.Signals) -> None:
+    """Send an embedded process a signal, if it runs."""
+    if (found := _running(home, name)) is not None:
+        found.send_signal(number)
+
+
+def _running(home: Path, name: str) -> psutil.Process | None:
+    there = (alive(p) for p in read_state(home.absolute())["processes"] if p["name"] == name)
+    return next((found for found in there if found is not None), None)
 
 
 def restart_broker(home: Path, node: int) -> None:
     """Start an embedded broker on its old port and data, after a SIGTERM where it still runs; wait for its answer."""
+    restart_brokers(home, node)
+
+
+def restart_brokers(home: Path, *nodes: int) -> None:
+    """The same for several at once: where most of a cluster is down, none of them answers before the others are up."""
     home = home.absolute()
     state = read_state(home)
     ports = _ports(state)
-    embedded.stop([p for p in state["processes"] if p["name"] == f"kafka-{node}"])
+    embedded.stop([p for p in state["processes"] if p["name"] in {f"kafka-{node}" for node in nodes}])
+    started = []
+    for node in nodes:
+        with embedded.undisturbed():
+            started.append(embedded.start_broker(artefacts(), home, node, ports))
+            _record(home, state, started[-1])
+    for node in nodes:
+        address = f"127.0.0.1:{ports[node - 1][0]}"
+        embedded.wait_for_kafka(address, 1, started, _known_as(home, state))
+
+
+def restart_registry(home: Path) -> None:
+    """Start the embedded registry on its old port and schemas, after a SIGTERM where it still runs; wait for its answer."""
+    home = home.absolute()
+    state = read_state(home)
+    embedded.stop([p for p in state["processes"] if p["name"] == "registry"])
     with embedded.undisturbed():
-        started = embedded.start_broker(artefacts(), home, node, ports)
+        started = embedded.start_registry(artefacts(), home, state["registry_port"], _vault(home, state))
         _record(home, state, started)
-    address = f"127.0.0.1:{ports[node - 1][0]}"
-    embedded.wait_for_kafka(address, 1, [started], _known_as(home, state))
+    embedded.wait_for_registry(state["schema_registry_url"], [started], _known_as(home, state))
