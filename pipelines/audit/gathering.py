@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from pipelines.audit.books import TABLES, Books
 from pipelines.audit.derivation import problem_of
 from pipelines.audit.reading import Decoder, Extent, Record, Schemas, Take, Unreadable
+from pipelines.topics import prefixed
+from schemas import catalogue
 
 _OWN_ID = {
     "fact_order": "order_id",
@@ -45,6 +47,28 @@ class TopicNames(NamedTuple):
     handovers: str
     triggers: str
     suppressed_triggers: str
+
+
+def topic_names(prefix: str) -> TopicNames:
+    """All of them, of the pipeline with this prefix."""
+    names = (
+        catalogue.ORDERS,
+        catalogue.RETURNS,
+        catalogue.ENGAGEMENTS,
+        catalogue.MEMBERS,
+        catalogue.COMMANDS,
+        catalogue.CLOCK,
+        catalogue.LEDGER,
+        catalogue.BALANCES,
+        catalogue.TIERS,
+        catalogue.TIER_PROGRESS,
+        catalogue.COMMAND_RESULTS,
+        catalogue.DEAD_LETTERS,
+        catalogue.HANDOVERS,
+        catalogue.TRIGGERS,
+        catalogue.SUPPRESSED_TRIGGERS,
+    )
+    return TopicNames(*(prefixed(prefix, name) for name in names))
 
 
 def gather(

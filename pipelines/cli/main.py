@@ -29,6 +29,7 @@ MODULES: Final = {
     "acls": ("acls",),
     "schemas": ("schemas",),
     "bench": ("bench",),
+    "torture": ("torture",),
 }
 """The commands of each module of this package, in the order of `--help`."""
 

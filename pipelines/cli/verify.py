@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipelines.audit.books import Books
-from pipelines.audit.gathering import TopicNames, gather
+from pipelines.audit.gathering import TopicNames, gather, topic_names
 from pipelines.audit.reading import Extent, RegistrySchemas, Topics
 from pipelines.audit.rules import enter_rules
 from pipelines.audit.verification import Finding, figures, findings, recompute
@@ -26,7 +26,6 @@ from pipelines.local.endpoints import endpoints
 from pipelines.report.report import write_report
 from pipelines.runtime import metrics
 from pipelines.topics import ACCOUNTS, prefixed
-from schemas import catalogue
 
 
 class Cluster(NamedTuple):
@@ -52,27 +51,10 @@ class Report(NamedTuple):
 def cluster(given_prefix: str | None) -> Cluster:
     """The cluster that the environment, or else the local stack, names."""
     found, prefix = endpoints(), given_prefix or ""
-    names = TopicNames(
-        catalogue.ORDERS,
-        catalogue.RETURNS,
-        catalogue.ENGAGEMENTS,
-        catalogue.MEMBERS,
-        catalogue.COMMANDS,
-        catalogue.CLOCK,
-        catalogue.LEDGER,
-        catalogue.BALANCES,
-        catalogue.TIERS,
-        catalogue.TIER_PROGRESS,
-        catalogue.COMMAND_RESULTS,
-        catalogue.DEAD_LETTERS,
-        catalogue.HANDOVERS,
-        catalogue.TRIGGERS,
-        catalogue.SUPPRESSED_TRIGGERS,
-    )
     return Cluster(
         Topics(found.bootstrap_servers),
         RegistrySchemas(found.schema_registry_url),
-        TopicNames(*(prefixed(prefix, name) for name in names)),
+        topic_names(prefix),
     )
 
 

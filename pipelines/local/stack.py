@@ -343,7 +343,7 @@ def restart_brokers(home: Path, *nodes: int) -> None:
 
 
 def restart_registry(home: Path) -> None:
-    """Start the embedded registry on its old port and schemas, after a SIGTERM where it still runs; wait for its answer."""
+    """Start the embedded registry on its old port and schemas, after a SIGTERM where it runs; wait for its answer."""
     home = home.absolute()
     state = read_state(home)
     embedded.stop([p for p in state["processes"] if p["name"] == "registry"])

@@ -1,4 +1,4 @@
-"""Facts at a steady rate, good and bad, and a log of every one that Kafka acknowledged; and the clock that ticks beside."""
+"""Facts at a steady rate, good and bad, with a log of what Kafka acknowledged; and the clock that ticks beside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -30,7 +29,7 @@ from schemas.codec import Codec, topic_of
 
 START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HISTORY_DAYS: Final = 120
-FACTS_A_MEMBER: Final = 4.5
+FACTS_A_MEMBER: Final = 10
 """Fewer than simulated members have in so many days, so that the feed does not run dry."""
 SETTLE_DAYS: Final = 70
 FLUSH_S: Final = 120.0
@@ -216,9 +215,7 @@ class Feed:
             self._delivered(error, message, digest, bad=out.bad)
 
         topic = prefixed(self._prefix, out.topic)
-        produce(
-            self._producer, topic, out.value, key=out.key, timestamp=out.at_ms, on_delivery=delivered
-        )
+        produce(self._producer, topic, out.value, key=out.key, timestamp=out.at_ms, on_delivery=delivered)
 
     def _delivered(self, error: KafkaError | None, message: Message, digest: str, *, bad: bool) -> None:
         topic = str(message.topic())
@@ -260,14 +257,13 @@ class Feed:
                 yield spoiled(good, self._rnd)
 
 
+def members_for(rate: float, seconds: float) -> int:
+    """How many simulated members have so many facts, with half as many again for bursts."""
+    return max(50, round(rate * seconds * 1.5 / FACTS_A_MEMBER))
+
+
 def _history(seed: int, members: int) -> Iterator[Any]:
-    """Block by block of members, one history behind the other in time, so that no run is too long for it."""
-    block = min(members, 2_000)
-    blocks = (
-        simulate.facts(seed, block, HISTORY_DAYS, START_MS, SHARES, first)
-        for first in range(0, max(members, 1), block)
-    )
-    return iter(checked(chain.from_iterable(blocks)))
+    return iter(checked(simulate.facts(seed, members, HISTORY_DAYS, START_MS, SHARES)))
 
 
 class Clock:

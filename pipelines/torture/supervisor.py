@@ -138,7 +138,9 @@ class Supervisor:
             shutil.rmtree(self.state_dir(replica), ignore_errors=True)
             del self._posts[replica]
 
-    def spawn(self, replica: str, processor: str, state_dir: Path, log: Path, **more: str) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, replica: str, processor: str, state_dir: Path, log: Path, **more: str
+    ) -> subprocess.Popen[bytes]:
         """Start a process that nobody watches: a twin of a worker, for instance. Whoever starts it ends it."""
         command = [sys.executable, "-m", "pipelines.cli.main", "run", processor]
         command += ["--replica", replica, "--state-dir", str(state_dir)]

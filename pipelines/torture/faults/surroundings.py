@@ -1,0 +1,124 @@
+"""The registry, the clock, and the group's offsets."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from random import Random
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from pipelines.runtime import offsets
+from pipelines.runtime.topic_admin import connect
+from pipelines.topics import PIPELINES, prefixed
+from pipelines.torture.fault import Fault, Unmet
+from pipelines.torture.faults.workers import wait_for
+from pipelines.torture.ground import Ground
+from pipelines.torture.servers import REGISTRY
+
+REFUSED_S: Final = 45.0
+ADMIN_S: Final = 30.0
+
+
+@contextlib.contextmanager
+def registry_killed(ground: Ground, rnd: Random) -> Iterator[str]:
+    """Refused, and a worker that starts meanwhile has no schema."""
+    ground.servers.kill_registry()
+    replica = rnd.choice(ground.workers.replicas())
+    try:
+        with ground.workers.held(replica):
+            pass
+        yield f"registry, and {replica} starts without it"
+    finally:
+        ground.servers.start_registry()
+
+
+@contextlib.contextmanager
+def registry_silent(ground: Ground, rnd: Random) -> Iterator[str]:
+    """A black hole: it takes connections and never answers."""
+    ground.servers.pause(REGISTRY)
+    replica = rnd.choice(ground.workers.replicas())
+    try:
+        with ground.workers.held(replica):
+            pass
+        yield f"registry, and {replica} starts without it"
+    finally:
+        ground.servers.go_on(REGISTRY)
+
+
+@contextlib.contextmanager
+def clock_down(ground: Ground, _: Random) -> Iterator[str]:
+    with ground.clock.stopped():
+        yield "the clock"
+
+
+@contextlib.contextmanager
+def group_deleted(ground: Ground, _: Random) -> Iterator[str]:
+    """The group's offsets are gone: no worker may start on its state. They are put back as they were."""
+    replicas = ground.workers.replicas("accounts")
+    pipeline, bootstrap = PIPELINES["accounts"], ground.endpoints.bootstrap_servers
+    name = prefixed(ground.prefix, pipeline.group)
+    admin = connect(bootstrap)
+    topics = admin.list_topics(timeout=ADMIN_S).topics
+    places = [
+        (t, p) for r in pipeline.reads for t in [prefixed(ground.prefix, r)] for p in topics[t].partitions
+    ]
+    with ground.workers.held(*replicas):
+        _wait_until_empty(admin, name)
+        before = offsets.Group(bootstrap, name).committed(places)
+        for future in admin.delete_consumer_groups([name], request_timeout=ADMIN_S).values():
+            future.result()
+    mark = time.monotonic()
+    try:
+        refused = wait_for(lambda: _all_left(ground, replicas, mark), REFUSED_S)
+        yield name
+    finally:
+        with ground.workers.held(*replicas):
+            _wait_until_empty(admin, name)
+            back = [TopicPartition(*place, at) for place, at in before.items() if at is not None]
+            asked = admin.alter_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(name, back)], request_timeout=ADMIN_S
+            )
+            for answer in asked.values():
+                answer.result()
+    if not refused:
+        raise Unmet("not every worker refused to start without its offsets")
+
+
+def _all_left(ground: Ground, replicas: Sequence[str], since_s: float) -> bool:
+    left = {e.replica for e in list(ground.workers.exits) if e.at_s > since_s and e.code > 0}
+    return set(replicas) <= left
+
+
+def _wait_until_empty(admin: AdminClient, group: str) -> None:
+    def empty() -> bool:
+        asked = admin.describe_consumer_groups([group], request_timeout=ADMIN_S)
+        return not asked[group].result().members
+
+    if not wait_for(empty, REFUSED_S):
+        raise Unmet(f"group {group} still has members")
+
+
+KNOWN: Final = (
+    "Who runs goes on with the schemas it has; who starts waits or is started again; nothing is skipped"
+)
+
+FAULTS: Final = (
+    Fault("F38", "registry-killed", KNOWN, registry_killed, (4, 8), weight=2),
+    Fault("F38", "registry-silent", KNOWN, registry_silent, (4, 8), weight=2),
+    Fault(
+        "F35", "clock-down", "What is due waits, and happens at its own instant", clock_down, (4, 8), weight=2
+    ),
+    Fault(
+        "F22",
+        "offsets-lost",
+        "Every worker refuses to start, and says what to do",
+        group_deleted,
+        (0, 1),
+        recovers_s=90,
+        alone=True,
+    ),
+)
