@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -88,12 +89,12 @@ def make_plan(
     more: Mapping[str, str] = NOTHING_MORE,
     only: Collection[str] | None = None,
 ) -> Plan:
-    """Compare the cluster with the catalogue, and `more` settings. Copies: as many as brokers, at most three.
+    """Compare the cluster with the catalogue, and `more` settings. Copies: as found, else one a broker, at most three.
 
     With `only`, of these topics, for whoever may see no others.
     """
     cluster = admin.list_topics(timeout=TIMEOUT_S)
-    copies = replication or min(3, len(cluster.brokers))
+    copies = replication or _copies(cluster, {topic.name for topic in topics(prefix)})
     meant = [topic for topic in topics(prefix, copies) if only is None or topic.name in only]
     wanted = [replace(topic, config={**topic.config, **more}) for topic in meant]
     there = [topic for topic in wanted if topic.name in cluster.topics]
@@ -105,6 +106,13 @@ def make_plan(
         tuple(_differences(admin, there)),
         tuple((name, count) for name, count in counts.items() if count != partitions),
     )
+
+
+def _copies(cluster: ClusterMetadata, names: Collection[str]) -> int:
+    """One a broker that answers, at most three; but no fewer than there are: who is away still counts."""
+    there = [cluster.topics[name].partitions.values() for name in names if name in cluster.topics]
+    kept = [len(partition.replicas) for partitions in there for partition in partitions]
+    return max([min(3, len(cluster.brokers)), *kept])
 
 
 def _differences(admin: AdminClient, there: list[Topic]) -> list[Setting]:

@@ -21,6 +21,7 @@ from pipelines.failure import Failure
 from pipelines.local import embedded, stack
 from pipelines.local.artefacts import artefacts
 from pipelines.local.endpoints import Endpoints, endpoints, read_state
+from pipelines.runtime.topic_admin import connect, ensure_topics, make_plan
 
 pytestmark = pytest.mark.broker
 
@@ -122,9 +123,11 @@ def test_a_stack_that_cannot_start_shows_the_end_of_its_log(home: Path) -> None:
 def test_three_brokers_go_on_while_one_is_lost(home: Path) -> None:
     at = stack.up(home, brokers=3, use_docker=False)
     create_topic(at, "ledger", copies=3)
+    ensure_topics(at.bootstrap_servers, 1)
 
     stack.kill_broker(home, 2)
     produce(at, "ledger")
+    assert make_plan(connect(at.bootstrap_servers), 1).empty, "a broker that is away asks for no fewer copies"
     assert [part.name for part in stack.status(home).parts if not part.running] == ["kafka-2"]
     stack.restart_broker(home, 2)
 
