@@ -240,6 +240,7 @@ class Progress:
             for name, pipeline in PIPELINES.items()
         }
         self._left: dict[str, dict[tuple[str, int], int]] = {}
+        self._error = ""
 
     def recovered(self, patience_s: float, told: threading.Event) -> float | None:
         """Seconds until all that stands on the topics of facts now is committed; None when it is not in time."""
@@ -252,8 +253,9 @@ class Progress:
                 self._left = {name: self._behind(name, goal) for name in self._groups}
                 if not any(self._left.values()):
                     return time.monotonic() - began
-            except KafkaException:
-                pass  # brokers that do not answer yet are a part of what is measured
+                self._error = ""
+            except KafkaException as error:  # brokers that do not answer yet are a part of what is measured
+                self._error = str(error)
             if told.wait(ASK_S):
                 return None
         return None
@@ -265,12 +267,14 @@ class Progress:
 
     def behind(self) -> str:
         """Who is how far behind, in words."""
+        if self._error:
+            return f"Kafka does not answer: {self._error}"
         told = [
             f"{name} has {sum(left.values())} records left on {len(left)} partitions"
             for name, left in self._left.items()
             if left
         ]
-        return "; ".join(told) or "Kafka does not answer"
+        return "; ".join(told)
 
 
 SOURCES: Final = frozenset(
