@@ -357,8 +357,8 @@ def _until_rebuilt(ground: Ground) -> None:
     deadline = time.monotonic() + DRAIN_S
     admin = connect(ground.endpoints.bootstrap_servers)
     watch = Progress(ground)
+    ground.clock.settle()
     while time.monotonic() < deadline:
-        ground.clock.settle()
         groups = [prefixed(ground.prefix, p.group) for p in PIPELINES.values()]
         told = admin.describe_consumer_groups(groups, request_timeout=30)
         stable = all(f.result().state.name == "STABLE" for f in told.values())
