@@ -29,16 +29,22 @@ from confluent_kafka.admin import OffsetSpec
 from pipelines.connection import kafka_client, security
 from pipelines.failure import Failure
 from pipelines.grants import READER_GROUP
-from pipelines.runtime.offsets import Group
+from pipelines.runtime.offsets import LEADER_S, MOVED, Group, answered
 from pipelines.runtime.topic_admin import connect
 
 BATCH = 10_000
 ANSWER_S = 15.0
+ASK_AGAIN_S = 30.0
 AGAIN_S = 0.2
 GATHER_S = 0.1
 PATIENCE_S = 60.0
 _PASSING = frozenset(
-    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+    {
+        *MOVED,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
 )
 
 
@@ -203,16 +209,17 @@ class Topics:
 
     def _offsets(self, places: list[TopicPartition], spec: OffsetSpec, committed: bool) -> dict[int, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        deadline = monotonic() + ANSWER_S
+        deadline = monotonic() + ASK_AGAIN_S
         while True:
             asked = self._admin.list_offsets(
-                dict.fromkeys(places, spec), isolation_level=level, request_timeout=ANSWER_S
+                dict.fromkeys(places, spec), isolation_level=level, request_timeout=LEADER_S
             )
             try:
-                return {place.partition: future.result().offset for place, future in asked.items()}
+                return answered({place.partition: future.result().offset for place, future in asked.items()})
             except KafkaException as error:
                 if error.args[0].code() not in _PASSING or monotonic() > deadline:
                     raise self._unreachable(error) from error
+            self._admin.list_topics(timeout=ANSWER_S)
             sleep(AGAIN_S)
 
     def _drain(self, topic: str, begin: Mapping[int, int], end: Mapping[int, int], take: Take) -> int:

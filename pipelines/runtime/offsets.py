@@ -21,11 +21,21 @@ from pipelines.runtime.settings import Settings
 from pipelines.topics import prefixed
 
 Answered = TypeVar("Answered")
+Key = TypeVar("Key")
 Place = tuple[str, int]
 """Topic and partition."""
 
 TIMEOUT_S: Final = 15.0
-_PASSING: Final = {
+LEADER_S: Final = 5.0
+"""For one answer of a partition's leader: one that has just died is replaced within about ten seconds."""
+PATIENCE_S: Final = 30.0
+MOVED: Final = {
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,
+}
+"""What an admin client says of leaders that have moved, and goes on to say: it asks for none anew by itself."""
+_PASSING: Final = MOVED | {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -39,7 +49,7 @@ _PASSING: Final = {
 
 def _patiently(ask: Callable[[], Answered]) -> Answered:
     """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ask()
@@ -77,12 +87,25 @@ class Group:
         return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
 
 
+def answered(found: dict[Key, int]) -> dict[Key, int]:
+    """The offsets, unless one is none: so the client answers, and gives no error, for a leader that is away."""
+    if any(offset < 0 for offset in found.values()):
+        raise KafkaException(KafkaError(KafkaError._NOENT, "the leader of a partition does not answer"))
+    return found
+
+
 def _listed(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, **given: Any) -> dict[Place, int]:
     wanted = {TopicPartition(*place): spec for place in places}
 
     def ask() -> dict[Place, int]:
-        futures = admin.list_offsets(wanted, request_timeout=TIMEOUT_S, **given) if wanted else {}
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+        futures = admin.list_offsets(wanted, request_timeout=LEADER_S, **given) if wanted else {}
+        try:
+            found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
+            return answered(found)
+        except KafkaException as error:
+            if error.args[0].code() in MOVED:
+                admin.list_topics(timeout=TIMEOUT_S)
+            raise
 
     return _patiently(ask)
 

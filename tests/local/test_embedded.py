@@ -21,7 +21,9 @@ from pipelines.failure import Failure
 from pipelines.local import embedded, stack
 from pipelines.local.artefacts import artefacts
 from pipelines.local.endpoints import Endpoints, endpoints, read_state
+from pipelines.runtime.offsets import ends
 from pipelines.runtime.topic_admin import connect, ensure_topics, make_plan
+from pipelines.topics import topics as catalogued
 
 pytestmark = pytest.mark.broker
 
@@ -124,12 +126,19 @@ def test_three_brokers_go_on_while_one_is_lost(home: Path) -> None:
     at = stack.up(home, brokers=3, use_docker=False)
     create_topic(at, "ledger", copies=3)
     ensure_topics(at.bootstrap_servers, 1)
+    admin = connect(at.bootstrap_servers)
+    places = [(topic.name, 0) for topic in catalogued(replication=3)]
+    assert set(ends(admin, places).values()) == {0}
 
     stack.kill_broker(home, 2)
     produce(at, "ledger")
     assert make_plan(connect(at.bootstrap_servers), 1).empty, "a broker that is away asks for no fewer copies"
     assert [part.name for part in stack.status(home).parts if not part.running] == ["kafka-2"]
+    assert set(ends(admin, places).values()) == {0}, "leaders have moved, and are found"
     stack.restart_broker(home, 2)
+    stack.kill_broker(home, 1)
+    stack.restart_broker(home, 1)
+    assert set(ends(admin, places).values()) == {0}, "leaders have moved again"
 
     assert all(part.running for part in stack.status(home).parts)
     produce(at, "ledger")
