@@ -18,7 +18,7 @@ from pipelines.failure import Failure
 from pipelines.local.endpoints import home_dir
 from pipelines.runtime.signals import told_by_signals
 from pipelines.torture.faults import ALL, chosen
-from pipelines.torture.page import write_page
+from pipelines.torture.page import by_fault, write_page
 from pipelines.torture.run import Result, Run, Struck
 
 
@@ -79,13 +79,14 @@ def torture(
 def _conclude(found: Result, run: Run, console: Console) -> None:
     if found.struck:
         console.print(_by_fault(found))
-    if found.verdicts:
+    if found.verdicts and not found.interrupted:
         console.print(_verdicts(found), _figures(found))
     for finding in found.findings:
         console.print(f"[bold red]found:[/] {escape(finding)}", soft_wrap=True)
     if found.interrupted:
         console.print(
-            f"interrupted after {len(found.struck)} steps: all processes are stopped, nothing was judged. "
+            f"interrupted after {len(found.struck)} steps, of which {sum(s.ok for s in found.struck)} recovered: "
+            "all processes are stopped, and the ledger was not judged. "
             f"What they left lies in {run.home}.",
             soft_wrap=True,
         )
@@ -131,8 +132,6 @@ def _by_fault(found: Result) -> Table:
     table = Table("fault", "name", title="Faults, and seconds until all was committed again")
     for name in ("struck", "recovered", "median", "worst"):
         table.add_column(name, justify="right")
-    from pipelines.torture.page import by_fault
-
     for row in by_fault(found.document()):
         table.add_row(*row)
     return table

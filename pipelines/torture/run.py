@@ -129,7 +129,7 @@ class Run:
             with self._ground(found) as ground:
                 self._torment(ground, result, told, tell, on_struck)
                 if not result.interrupted:
-                    _judge(ground, result, tell)
+                    _judge_unless(told, ground, result, tell)
         finally:
             stack.down(self.home)
         return result
@@ -290,14 +290,28 @@ SOURCES: Final = frozenset(
 """What sources write, outside transactions: their ends are records, and no marks of transactions."""
 
 
-def _judge(ground: Ground, result: Result, tell: Tell) -> None:
+class Interrupted(Exception):
+    """Somebody wants the run to end."""
+
+
+def _judge_unless(told: threading.Event, ground: Ground, result: Result, tell: Tell) -> None:
+    """Judge; what keeps it from being judged is a finding, unless somebody interrupted."""
+    try:
+        _judge(ground, result, told, tell)
+    except Interrupted:
+        result.interrupted = True
+    except Unmet as unmet:
+        result.findings.append(str(unmet))
+
+
+def _judge(ground: Ground, result: Result, told: threading.Event, tell: Tell) -> None:
     tell("stopping the feed, and draining")
     ground.clock.stop()
     ground.feed.stop()
     ground.clock.settle()
     began = time.monotonic()
     for processor in PIPELINES:
-        _drain(ground, processor)
+        _drain(ground, processor, told)
     drained_s = time.monotonic() - began
     tell(f"drained in {drained_s:.0f} s; comparing")
     ground.workers.stop()
@@ -317,7 +331,7 @@ def _judge(ground: Ground, result: Result, tell: Tell) -> None:
     for processor in PIPELINES:
         shutil.rmtree(ground.home / "state" / processor, ignore_errors=True)
     ground.workers.resume()
-    _until_rebuilt(ground)
+    _until_rebuilt(ground, told)
     ground.workers.stop()
     promise = "State rebuilt from nothing is what its changelog folds to."
     result.verdicts += _state_verdicts(ground, court, "rebuilt", promise)
@@ -327,7 +341,7 @@ def _judge(ground: Ground, result: Result, tell: Tell) -> None:
     ]
 
 
-def _drain(ground: Ground, processor: str) -> None:
+def _drain(ground: Ground, processor: str, told: threading.Event) -> None:
     behind = backlog(_settings(ground, processor))
     deadline = time.monotonic() + DRAIN_S
     while True:
@@ -335,11 +349,9 @@ def _drain(ground: Ground, processor: str) -> None:
             if not behind.total():
                 return
         if time.monotonic() > deadline:
-            raise Failure(
-                f"{processor} has not caught up {DRAIN_S:.0f} s behind the last fact",
-                f"read the logs under {ground.home / 'logs'}",
-            )
-        time.sleep(ASK_S)
+            raise Unmet(f"{processor} has not caught up {DRAIN_S:.0f} s behind the last fact")
+        if told.wait(ASK_S):
+            raise Interrupted
 
 
 def _settings(ground: Ground, processor: str) -> Any:
@@ -352,7 +364,7 @@ def _settings(ground: Ground, processor: str) -> Any:
     )
 
 
-def _until_rebuilt(ground: Ground) -> None:
+def _until_rebuilt(ground: Ground, told: threading.Event) -> None:
     """Every partition is somewhere; a worker that stops writes down what it has restored."""
     deadline = time.monotonic() + DRAIN_S
     admin = connect(ground.endpoints.bootstrap_servers)
@@ -360,14 +372,15 @@ def _until_rebuilt(ground: Ground) -> None:
     ground.clock.settle()
     while time.monotonic() < deadline:
         groups = [prefixed(ground.prefix, p.group) for p in PIPELINES.values()]
-        told = admin.describe_consumer_groups(groups, request_timeout=30)
-        stable = all(f.result().state.name == "STABLE" for f in told.values())
-        if stable and watch.recovered(30, threading.Event()) is not None:
+        answers = admin.describe_consumer_groups(groups, request_timeout=30)
+        stable = all(f.result().state.name == "STABLE" for f in answers.values())
+        if stable and watch.recovered(30, told) is not None:
             for processor in PIPELINES:
-                _drain(ground, processor)
+                _drain(ground, processor, told)
             return
-        time.sleep(1.0)
-    raise Failure("the state was not rebuilt in time", f"read the logs under {ground.home / 'logs'}")
+        if told.wait(1.0):
+            raise Interrupted
+    raise Unmet(f"the state was not rebuilt within {DRAIN_S:.0f} s")
 
 
 def _state_verdicts(ground: Ground, court: Court, name: str, promise: str) -> list[Verdict]:
