@@ -48,7 +48,7 @@ def torture(
 ) -> None:
     """Strike faults while facts come in, then drain and judge: was anything lost, doubled or altered?
 
-    Starts three brokers and a registry of its own under LOYALTY_HOME (about 3 GB of memory with the workers), and
+    Starts three brokers and a registry of its own under LOYALTY_HOME (about 2.5 GB of memory with the workers), and
     stops them at the end. Facts come late, twice, out of order, and some are bad. Exit code 1 when anything was found.
     """
     if list_them:

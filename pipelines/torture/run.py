@@ -277,16 +277,7 @@ class Progress:
         return "; ".join(told)
 
 
-SOURCES: Final = frozenset(
-    {
-        catalogue.ORDERS,
-        catalogue.RETURNS,
-        catalogue.ENGAGEMENTS,
-        catalogue.MEMBERS,
-        catalogue.COMMANDS,
-        catalogue.CLOCK,
-    }
-)
+SOURCES: Final = frozenset(catalogue.INPUTS) - {catalogue.HANDOVERS}
 """What sources write, outside transactions: their ends are records, and no marks of transactions."""
 
 

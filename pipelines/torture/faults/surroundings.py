@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final
 
@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from pipelines.runtime import offsets
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import PIPELINES, prefixed
-from pipelines.torture.fault import Fault, Unmet
+from pipelines.torture.fault import Fault, Strike, Unmet
 from pipelines.torture.faults.workers import wait_for
 from pipelines.torture.ground import Ground
 from pipelines.torture.servers import REGISTRY
@@ -23,30 +23,30 @@ REFUSED_S: Final = 45.0
 ADMIN_S: Final = 30.0
 
 
-@contextlib.contextmanager
-def registry_killed(ground: Ground, rnd: Random) -> Iterator[str]:
-    """Refused, and a worker that starts meanwhile has no schema."""
-    ground.servers.kill_registry()
-    replica = rnd.choice(ground.workers.replicas())
-    try:
-        with ground.workers.held(replica):
-            pass
-        yield f"registry, and {replica} starts without it"
-    finally:
-        ground.servers.start_registry()
+def _without_registry(away: Callable[[Ground], None], back: Callable[[Ground], None]) -> Strike:
+    """Who runs has its schemas; a worker that starts meanwhile has none."""
+
+    @contextlib.contextmanager
+    def strike(ground: Ground, rnd: Random) -> Iterator[str]:
+        away(ground)
+        replica = rnd.choice(ground.workers.replicas())
+        try:
+            with ground.workers.held(replica):
+                pass
+            yield f"registry, and {replica} starts without it"
+        finally:
+            back(ground)
+
+    return strike
 
 
-@contextlib.contextmanager
-def registry_silent(ground: Ground, rnd: Random) -> Iterator[str]:
-    """A black hole: it takes connections and never answers."""
-    ground.servers.pause(REGISTRY)
-    replica = rnd.choice(ground.workers.replicas())
-    try:
-        with ground.workers.held(replica):
-            pass
-        yield f"registry, and {replica} starts without it"
-    finally:
-        ground.servers.go_on(REGISTRY)
+registry_killed: Final = _without_registry(
+    lambda ground: ground.servers.kill_registry(), lambda ground: ground.servers.start_registry()
+)
+registry_silent: Final = _without_registry(
+    lambda ground: ground.servers.pause(REGISTRY), lambda ground: ground.servers.go_on(REGISTRY)
+)
+"""A black hole: it takes connections and never answers."""
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer
 
 from pipelines.connection import kafka_client
 from pipelines.topics import PIPELINES
-from pipelines.torture.fault import Fault, Unmet
+from pipelines.torture.fault import Fault, Strike, Unmet
 from pipelines.torture.ground import Ground
 
 RESTORING: Final = "restoring state"
@@ -110,27 +110,22 @@ def term_in_restore(ground: Ground, rnd: Random) -> Iterator[str]:
     yield replica
 
 
-@contextlib.contextmanager
-def term(ground: Ground, rnd: Random) -> Iterator[str]:
-    replica = _one(ground, rnd)
-    pid = ground.workers.pid(replica)
-    ground.workers.send(replica, signal.SIGTERM)
-    yield replica
-    if pid is not None:
-        _must_leave(ground, replica, pid)
+def _asked_to_leave(times: int) -> Strike:
+    """SIGTERM, and again before the worker has ended."""
 
+    @contextlib.contextmanager
+    def strike(ground: Ground, rnd: Random) -> Iterator[str]:
+        replica = _one(ground, rnd)
+        pid = ground.workers.pid(replica)
+        for nth in range(times):
+            time.sleep(rnd.uniform(0.05, 0.5) if nth else 0)
+            if pid is not None and ground.workers.pid(replica) == pid:
+                ground.workers.send(replica, signal.SIGTERM)
+        yield replica
+        if pid is not None:
+            _must_leave(ground, replica, pid)
 
-@contextlib.contextmanager
-def term_twice(ground: Ground, rnd: Random) -> Iterator[str]:
-    replica = _one(ground, rnd)
-    pid = ground.workers.pid(replica)
-    ground.workers.send(replica, signal.SIGTERM)
-    time.sleep(rnd.uniform(0.05, 0.5))
-    if pid is not None and ground.workers.pid(replica) == pid:
-        ground.workers.send(replica, signal.SIGTERM)
-    yield replica
-    if pid is not None:
-        _must_leave(ground, replica, pid)
+    return strike
 
 
 @contextlib.contextmanager
@@ -293,8 +288,10 @@ FAULTS: Final = (
     Fault("F8", "same-transactional-id", LEAVES, same_transactional_id, (0, 1), weight=2),
     Fault("F9", "same-instance-id", "One of the two leaves", same_instance_id, (0, 1), weight=2, alone=True),
     Fault("F20", "slow-worker", "Lag grows and goes back; nothing else", slow, (5, 9), weight=2),
-    Fault("F40", "sigterm", "It commits and leaves in its grace period", term, (0, 1), weight=3),
-    Fault("F40", "sigterm-twice", "It leaves in its grace period", term_twice, (0, 1), weight=2),
+    Fault(
+        "F40", "sigterm", "It commits and leaves in its grace period", _asked_to_leave(1), (0, 1), weight=3
+    ),
+    Fault("F40", "sigterm-twice", "It leaves in its grace period", _asked_to_leave(2), (0, 1), weight=2),
     Fault(
         "F40",
         "sigterm-in-restore",
