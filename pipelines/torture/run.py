@@ -199,6 +199,8 @@ def _strike(ground: Ground, step: Step, watch: Progress, began: float, told: thr
             told.wait(step.lasts_s)
     except Unmet as unmet:
         outcome = f"not as required: {unmet}"
+    except Exception as error:  # noqa: BLE001  a finding, and the run goes on to judge
+        outcome = f"could not be struck or healed: {type(error).__name__}: {error}"
     healed_s = time.monotonic()
     took = watch.recovered(max(fault.recovers_s for fault in step.faults), told)
     if took is None and not told.is_set():
