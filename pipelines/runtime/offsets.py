@@ -41,6 +41,7 @@ _PASSING: Final = MOVED | {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError._WAIT_COORD,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
