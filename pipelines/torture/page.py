@@ -48,7 +48,7 @@ def tables(document: Mapping[str, Any], command: str) -> str:
         f"`{command}`: {document['faults']} faults in {len(document['struck'])} steps, "
         f"{numbers['facts acknowledged']:,} facts acknowledged, {numbers['of these bad on purpose']:,} of them bad on "
         f"purpose; {numbers['records aborted']:,} records aborted, {numbers['worker exits']:,} exits of workers. "
-        + ("Nothing lost, nothing doubled." if document["clean"] else "**It found something**; see below."),
+        + _in_a_word(document),
         "",
         _markdown(
             ("Fault", "Name", "Struck", "Recovered", "Median, s", "Worst, s"),
@@ -62,6 +62,14 @@ def tables(document: Mapping[str, Any], command: str) -> str:
     ]
     findings = [f"- {finding}" for finding in document["findings"]]
     return "\n".join([*told, *([""] if findings else []), *findings]) + "\n"
+
+
+def _in_a_word(document: Mapping[str, Any]) -> str:
+    if any(verdict["wrong"] for verdict in document["verdicts"]):
+        return "**Something is lost, doubled or altered**; see below."
+    if document["clean"]:
+        return "Nothing lost, nothing doubled."
+    return "Nothing lost, nothing doubled; **but not all was as required**, see below."
 
 
 def _verdicts(document: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -78,7 +78,7 @@ def test_the_page_says_what_the_run_says_between_its_marks_and_nothing_else_chan
     assert text.startswith(f"before\n{BEGIN}\n`loyalty torture --seed 1`: 3 faults in 2 steps")
     assert "| F1 | kill | 2 | 1 | 2.0 | 2.0 |" in text
     assert "| O2 | ids | Once. | 9 | 0 |" in text
-    assert "It found something" in text and "- fault 2, kill: not recovered: x" in text
+    assert "but not all was as required" in text and "- fault 2, kill: not recovered: x" in text
     assert "old" not in text
     assert text.endswith(f"{END}\nbehind\n")
 
