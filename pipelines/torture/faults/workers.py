@@ -97,7 +97,7 @@ def _in_restore(ground: Ground, replica: str, number: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def kill_in_restore(ground: Ground, rnd: Random) -> Iterator[str]:
-    replica = _one(ground, rnd)
+    replica = _one(ground, rnd, "accounts")
     for _ in range(2):
         _in_restore(ground, replica, signal.SIGKILL)
     yield f"{replica}, twice"
@@ -105,7 +105,7 @@ def kill_in_restore(ground: Ground, rnd: Random) -> Iterator[str]:
 
 @contextlib.contextmanager
 def term_in_restore(ground: Ground, rnd: Random) -> Iterator[str]:
-    replica = _one(ground, rnd)
+    replica = _one(ground, rnd, "accounts")
     _in_restore(ground, replica, signal.SIGTERM)
     yield replica
 
