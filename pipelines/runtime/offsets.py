@@ -122,6 +122,36 @@ def ends(admin: AdminClient, places: Iterable[Place], *, stable: bool = False) -
     return _listed(admin, places, OffsetSpec.latest(), isolation_level=level)
 
 
+def shows_a_record(settings: Settings, place: Place, first: int) -> bool:
+    """Whether anything stands there, from `first` on, for whoever reads committed.
+
+    What was aborted does not, nor what is in an open transaction. Where the brokers do not say in time: yes.
+    """
+    reader = Consumer(
+        {
+            **kafka_client(settings.bootstrap_servers),
+            "group.id": settings.group,  # never joined: the one that this client may use
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "log_level": 0,
+        }
+    )
+    try:
+        reader.assign([TopicPartition(*place, first)])
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            if (record := reader.poll(1.0)) is None:
+                continue
+            error = record.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            return error is None
+        return True
+    finally:
+        reader.close()
+
+
 class Backlog:
     """What a pipeline has not committed yet of its inputs. Made once, asked often: an answer is three requests."""
 
@@ -172,30 +202,5 @@ class Backlog:
             return True
         asked = (place, first, end)
         if asked not in self._known:
-            self._known[asked] = self._shows_a_record(place, first)
+            self._known[asked] = shows_a_record(self._settings, place, first)
         return self._known[asked]
-
-    def _shows_a_record(self, place: Place, first: int) -> bool:
-        reader = Consumer(
-            {
-                **kafka_client(self._settings.bootstrap_servers),
-                "group.id": self._settings.group,  # never joined: the one that this client may use
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-                "log_level": 0,
-            }
-        )
-        try:
-            reader.assign([TopicPartition(*place, first)])
-            deadline = time.monotonic() + TIMEOUT_S
-            while time.monotonic() < deadline:
-                if (record := reader.poll(1.0)) is None:
-                    continue
-                error = record.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                return error is None
-            return True
-        finally:
-            reader.close()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -53,6 +53,31 @@ def test_a_changelog_without_offsets_is_refused(pipeline: Pipeline, admin: Admin
     with pytest.raises(Failure, match="no committed offset") as failure:
         pipeline.run()
     assert "LoyaltyStateWithoutOffsets" in failure.value.do
+
+
+@pytest.mark.parametrize("aborted", [False, True], ids=["open", "aborted"])
+def test_what_a_worker_left_of_its_first_transaction_is_no_state(pipeline: Pipeline, aborted: bool) -> None:
+    pipeline.send(history(members=2, orders=1))
+    chosen = pipeline.settings()
+    killed = Producer(
+        {
+            "bootstrap.servers": chosen.bootstrap_servers,
+            "transactional.id": chosen.transactional_id,
+            "transaction.timeout.ms": chosen.transaction_timeout_ms,
+        }
+    )
+    killed.init_transactions(30)
+    killed.begin_transaction()
+    for partition in range(PARTITIONS):
+        killed.produce(chosen.changelog, b"\x01", b"member", partition=partition)
+    assert killed.flush(30) == 0
+    if aborted:
+        killed.abort_transaction(30)
+
+    pipeline.run()
+
+    assert pipeline.lag() == 0
+    assert pipeline.entry_ids()
 
 
 def test_a_gap_in_the_input_is_refused(pipeline: Pipeline, admin: AdminClient) -> None:
