@@ -139,10 +139,19 @@ class Supervisor:
             del self._posts[replica]
 
     def spawn(
-        self, replica: str, processor: str, state_dir: Path, log: Path, **more: str
+        self,
+        replica: str,
+        processor: str,
+        state_dir: Path,
+        log: Path,
+        launcher: Sequence[str] = ("pipelines.cli.main",),
+        **more: str,
     ) -> subprocess.Popen[bytes]:
-        """Start a process that nobody watches: a twin of a worker, for instance. Whoever starts it ends it."""
-        command = [sys.executable, "-m", "pipelines.cli.main", "run", processor]
+        """Start a process that nobody watches: a twin of a worker, for instance. Whoever starts it ends it.
+
+        `launcher` is the module that takes the command, and what it wants before that.
+        """
+        command = [sys.executable, "-m", *launcher, "run", processor]
         command += ["--replica", replica, "--state-dir", str(state_dir)]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:

@@ -7,10 +7,11 @@ from typing import Final
 
 from pipelines.failure import Failure
 from pipelines.torture.fault import Fault
-from pipelines.torture.faults import brokers, inputs, states, surroundings, workers
+from pipelines.torture.faults import brokers, commits, inputs, states, surroundings, workers
 
 ALL: Final[tuple[Fault, ...]] = (
     *workers.FAULTS,
+    *commits.FAULTS,
     *states.FAULTS,
     *brokers.FAULTS,
     *surroundings.FAULTS,
