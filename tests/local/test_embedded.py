@@ -98,12 +98,19 @@ def test_a_second_stack_takes_other_ports_and_down_stops_one_of_them(home: Path,
             stack.down(other)
 
 
+def _hears_ctrl_c() -> None:
+    """As in a terminal: what a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_up_that_is_interrupted_leaves_nothing_half_started(home: Path, sign: signal.Signals) -> None:
     artefacts()
     command = [sys.executable, "-m", "pipelines.cli.main", "up"]
     with subprocess.Popen(
-        command, env=os.environ | {"LOYALTY_HOME": str(home), "DOCKER_HOST": "unix:///nowhere"}
+        command,
+        env=os.environ | {"LOYALTY_HOME": str(home), "DOCKER_HOST": "unix:///nowhere"},
+        preexec_fn=_hears_ctrl_c,
     ) as starting:
         until(lambda: read_state(home).get("processes"))
         starting.send_signal(sign)
