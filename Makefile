@@ -4,6 +4,7 @@ BIN := .venv/bin
 LOCKED := $(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 STAMP := .venv/.set-up-$(LOCKED)
 PYTEST_ARGS ?=
+JOBS ?= 3
 MUTMUT_ARGS ?=
 SBOM ?= build/sbom.json
 
@@ -34,8 +35,8 @@ check: setup ## Formatting, lint, types, the direction of imports, and that sche
 tools: ## Install what tests start and PyPI does not bring (Prometheus, PostgreSQL, helm), where it is missing.
 	@deploy/local/tools
 
-test: setup tools ## Every test, on a real Kafka and registry (started when none is given).
-	$(BIN)/pytest --cov --cov-report= $(PYTEST_ARGS)
+test: setup tools ## Every test, on a real Kafka and registry (JOBS at a time, a stack each, when none is given).
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --cov --cov-report= $(PYTEST_ARGS)
 
 coverage: ## What the last `make test` reached; fails unless domain and processors are at 100 % of branches.
 	$(BIN)/coverage report --skip-covered --sort=cover
