@@ -6,13 +6,14 @@ STAMP := .venv/.set-up-$(LOCKED)
 PYTEST_ARGS ?=
 JOBS ?= 3
 MUTMUT_ARGS ?=
+BENCH_ARGS ?=
 SBOM ?= build/sbom.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check tools test coverage mutants broker golden demo bench up down status lock sbom clean
+.PHONY: help setup check tools test coverage mutants broker golden demo bench bench-peers bench-page up down status lock sbom clean
 
 help: ## Say what each target does.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-8s %s\n' "$$name" "$$does"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-11s %s\n' "$$name" "$$does"; done
 
 setup: $(STAMP) ## Make .venv as locked, with this project in it; at once when nothing changed.
 
@@ -58,6 +59,12 @@ demo: setup ## Start the stack, replay a year of real baskets, say what happened
 
 bench: setup ## Measure facts a second and the time from a fact to its points.
 	$(BIN)/loyalty bench
+
+bench-peers: up ## Race the pipeline against its peers on one work; figures go to docs/performance.json (BENCH_ARGS).
+	$(BIN)/python benchmarks/peers/race.py $(BENCH_ARGS)
+
+bench-page: setup ## Write docs/PERFORMANCE.md anew from docs/performance.json.
+	$(BIN)/python benchmarks/peers/page.py
 
 up: setup ## Start Kafka and the schema registry on this machine.
 	$(BIN)/loyalty up

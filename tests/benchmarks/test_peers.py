@@ -1,0 +1,93 @@
+"""The comparison with peers: its work is what it says, and its page says what was measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from benchmarks.peers.page import page
+from benchmarks.peers.workload import Workload, facts
+from pipelines.domain.facts import Engagement, Member, Order, Return
+from pipelines.feeds.arrivals import Arrival
+from pipelines.feeds.producer import checked
+
+WORK = Workload(facts=20_000, members=5_000, seed=7)
+
+
+def test_a_seed_decides_every_fact():
+    assert list(facts(WORK)) == list(facts(WORK))
+    assert list(facts(WORK)) != list(facts(Workload(facts=20_000, members=5_000, seed=8)))
+
+
+def test_the_border_takes_every_fact():
+    told = [Arrival(fact.recorded_at_ms, fact) for fact in facts(WORK)]
+
+    assert list(checked(told)) == told
+
+
+def test_orders_returns_and_engagements_have_their_shares():
+    kinds = Counter(type(fact) for fact in facts(WORK))
+
+    assert kinds[Order] + kinds[Return] + kinds[Engagement] == 20_000
+    assert kinds[Order] / 20_000 == pytest.approx(0.45, abs=0.015)
+    assert kinds[Return] / 20_000 == pytest.approx(0.07, abs=0.01)
+
+
+def test_late_and_repeated_facts_have_their_shares():
+    measured = [fact for fact in facts(WORK) if not isinstance(fact, Member)]
+    repeated = len(measured) - len({fact.event_id for fact in measured})
+    runs = [fact for fact in measured if isinstance(fact, Engagement)]
+    late = sum(fact.recorded_at_ms > fact.occurred_at_ms for fact in runs)
+
+    assert repeated / 20_000 == pytest.approx(0.01, abs=0.003)
+    assert late / len(runs) == pytest.approx(0.02, abs=0.006)
+
+
+def test_a_skew_of_a_half_gives_the_first_tenth_of_members_a_third_of_the_facts():
+    """The share of the first part p of all ranks is p^(1 - skew): the root of 0.1 is 0.316."""
+    measured = [fact for fact in facts(WORK) if not isinstance(fact, Member | Return)]
+    of_first = sum(int(fact.member_id.removeprefix("m-")) < 500 for fact in measured)
+
+    assert of_first / len(measured) == pytest.approx(0.316, abs=0.02)
+
+
+def test_every_member_is_enrolled_before_the_first_fact_and_every_return_has_its_order():
+    known, ordered = set(), set()
+    for fact in facts(WORK):
+        if isinstance(fact, Member):
+            known.add(fact.member_id)
+        assert fact.member_id in known
+        if isinstance(fact, Order):
+            ordered.add((fact.member_id, fact.order_id))
+        if isinstance(fact, Return):
+            assert (fact.member_id, fact.order_id) in ordered
+
+
+def run(engine: str, rate: float) -> dict[str, object]:
+    return {
+        "engine": engine, "facts_per_second": rate, "cpu_seconds_per_million": 250.0, "rss_mb": 180.0,
+        "load_average": 1.5, "state_bytes_per_fact": 300.0, "balances": "12:ab", "entries": "34:cd",
+    }  # fmt: skip
+
+
+def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
+    report = {
+        "work": {
+            "facts": 1_000, "members": 50, "seed": 1, "skew": 0.5, "late": 0.02, "duplicates": 0.01,
+        },
+        "facts_with_members": 1_040, "rounds": 3, "commit_interval_ms": 500, "partitions": 8, "cores": 2,
+        "quixstreams": "3", "command": "make bench-peers",
+        "runs": [
+            *(run("loyalty", rate) for rate in (3_000, 5_000, 4_000)),
+            run("plain-quix", 2_000),
+            run("floor", 16_000),
+        ],
+    }  # fmt: skip
+
+    written = page(report)
+
+    assert "| Loyalty Streams, all rules | 4,000 (3,000–5,000) |" in written
+    assert "multiple of plain Quix Streams: **2.00**" in written
+    assert "multiple of the floor: **0.25**" in written
+    assert "of 12 members (digest `ab`), in 34 compared entries" in written
