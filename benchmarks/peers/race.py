@@ -24,9 +24,9 @@ from secrets import token_hex
 from typing import Any
 
 import psutil
-import workload
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks.peers import workload
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from pipelines.feeds.producer import checked
@@ -272,5 +272,7 @@ def refuse_different(runs: list[Run]) -> None:
 if __name__ == "__main__":
     try:
         main()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except Failure as failure:
         sys.exit(f"error: {failure.what}\n   do: {failure.do}")

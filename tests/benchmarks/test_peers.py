@@ -7,8 +7,10 @@ from collections import Counter
 import pytest
 
 from benchmarks.peers.page import page
+from benchmarks.peers.race import Run, digest, refuse_different
 from benchmarks.peers.workload import Workload, facts
 from pipelines.domain.facts import Engagement, Member, Order, Return
+from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from pipelines.feeds.producer import checked
 
@@ -91,3 +93,29 @@ def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
     assert "multiple of plain Quix Streams: **2.00**" in written
     assert "multiple of the floor: **0.25**" in written
     assert "of 12 members (digest `ab`), in 34 compared entries" in written
+
+
+def done(engine: str, balances: str, entries: str) -> Run:
+    return Run(engine, 1_000.0, 250.0, 180.0, 1.5, 300.0, balances, entries)
+
+
+def test_a_digest_is_the_same_in_any_order_and_another_for_another_point():
+    assert digest(["m-1 137", "m-2 50"]) == digest(["m-2 50", "m-1 137"])
+    assert digest(["m-1 137", "m-2 50"]) != digest(["m-1 136", "m-2 50"])
+
+
+def test_engines_that_say_the_same_are_compared_whatever_the_floor_says():
+    refuse_different([done("loyalty", "2:a", "3:b"), done("plain-quix", "2:a", "3:b"), done("floor", "", "")])
+
+
+@pytest.mark.parametrize("answer", [("2:x", "3:b"), ("2:a", "3:x")])
+def test_an_engine_that_says_something_else_leaves_no_result(answer):
+    with pytest.raises(Failure, match="do not say the same"):
+        refuse_different([done("loyalty", "2:a", "3:b"), done("plain-quix", *answer)])
+
+
+def test_engines_that_say_nothing_leave_no_result():
+    nothing = digest([])
+
+    with pytest.raises(Failure, match="do not say the same"):
+        refuse_different([done("loyalty", nothing, nothing), done("plain-quix", nothing, nothing)])
