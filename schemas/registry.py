@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
@@ -11,10 +13,12 @@ from pipelines.connection import security
 from pipelines.failure import Failure
 from schemas import catalogue
 from schemas.codec import Codec
+from schemas.compatibility import breaks
 
 TIMEOUT_S: Final = 5
 TRIES: Final = 6
 PAUSE_S: Final = 0.5
+NOT_FOUND: Final = 404
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 
 
@@ -41,6 +45,40 @@ def _register(registry: SchemaRegistryClient, url: str, topic: str) -> int:
         ) from error
     except Exception as error:
         raise _away(url, error) from error
+
+
+def strangers(url: str) -> list[str]:
+    """What was registered beside this build and breaks it: schemas that do not read each other, subjects left open."""
+    registry = client(url)
+    try:
+        return [problem for topic in catalogue.TOPICS for problem in _strangers(registry, topic)]
+    except Exception as error:
+        raise _away(url, error) from error
+
+
+def _strangers(registry: SchemaRegistryClient, topic: str) -> Iterator[str]:
+    name = catalogue.subject(topic)
+    try:
+        numbers = registry.get_versions(name)
+    except SchemaRegistryError as error:
+        if error.http_status_code != NOT_FOUND:
+            raise
+        yield f"{name} is not registered: run `loyalty schemas register`"
+        return
+    ours = json.loads(catalogue.released(topic))
+    for number in numbers:
+        theirs = json.loads(str(registry.get_version(name, number).schema.schema_str))
+        for said in _quarrel(ours, theirs):
+            yield f"{name} has version {number} in the registry: {said}"
+    if (level := registry.get_compatibility(name)) != COMPATIBILITY:
+        yield f"{name} is {level} in the registry, not {COMPATIBILITY}: run `loyalty schemas register`"
+
+
+def _quarrel(ours: Any, theirs: Any) -> Iterator[str]:
+    for said in breaks(reader=ours, writer=theirs):
+        yield f"this build cannot read what it writes: {said}"
+    for said in breaks(reader=theirs, writer=ours):
+        yield f"it cannot read what this build writes: {said}"
 
 
 def _away(url: str, error: Exception) -> Failure:
@@ -78,7 +116,7 @@ class _Fetching:
             try:
                 return str(self.registry.get_schema(schema_id).schema_str)
             except SchemaRegistryError as error:
-                if error.http_status_code == 404:
+                if error.http_status_code == NOT_FOUND:
                     raise LookupError(schema_id) from error
                 last: Exception = error
             except Exception as error:  # noqa: BLE001  the client lets transport errors of several libraries through

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,10 +20,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(schemas, name="schemas")
 
 
+InRegistry = Annotated[bool, typer.Option("--registry", help="Also what stands in the registry.")]
+
+
 @schemas.command()
-def check(as_json: AsJson = False) -> None:
-    """Fail on a change that breaks FULL_TRANSITIVE, or that edits a released schema."""
+def check(in_registry: InRegistry = False, as_json: AsJson = False) -> None:
+    """Fail on a change that breaks FULL_TRANSITIVE, or that edits a released schema.
+
+    With --registry also when somebody registered what does not go with this build's schemas.
+    """
     found = compatibility.problems()
+    if in_registry:
+        found += registry.strangers(endpoints().schema_registry_url)
     if as_json:
         print(json.dumps({"problems": found}))
     else:

@@ -9,12 +9,16 @@ from io import BytesIO
 from secrets import token_hex
 from typing import Any
 
+import pytest
 from confluent_kafka.schema_registry import Schema
 from fastavro import parse_schema, schemaless_writer
 
 from pipelines.domain.facts import Order
+from pipelines.local.endpoints import KAFKA_VARIABLE, REGISTRY_VARIABLE, Endpoints
 from schemas import catalogue
-from schemas.registry import client
+from schemas.codec import Codec
+from schemas.registry import COMPATIBILITY, client
+from tests.cli.test_main import loyalty
 from tests.support.facts import member, order
 from tests.support.history import play
 from tests.support.pipeline import Pipeline
@@ -78,3 +82,27 @@ def test_what_an_incompatible_schema_wrote_is_set_aside_and_the_rest_earns(pipel
     assert [letter["error_class"] for letter in pipeline.read(catalogue.DEAD_LETTERS)] == ["UNDECODABLE"] * 3
     told = [entry["entry_id"] for entry in pipeline.read(catalogue.LEDGER)]
     assert told == [entry.entry_id for entry in play([JOINED, *ORDERS[::2]], reference()).ledger]
+
+
+def test_a_schema_registered_past_us_turns_the_check_red(
+    cluster: Endpoints, codec: Codec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(KAFKA_VARIABLE, cluster.bootstrap_servers)
+    monkeypatch.setenv(REGISTRY_VARIABLE, cluster.schema_registry_url)
+    assert loyalty("schemas", "check", "--registry") == 0
+    registry, name = client(cluster.schema_registry_url), catalogue.subject(catalogue.REDRIVES)
+    schema = json.loads(catalogue.released(catalogue.REDRIVES))
+    registry.set_compatibility(name, "NONE")
+
+    wrong = schema | {"fields": [*schema["fields"], {"name": "who", "type": "string"}]}
+    registry.register_schema(name, Schema(json.dumps(wrong), "AVRO"))
+    try:
+        assert loyalty("schemas", "check", "--registry") == 1
+        said = " ".join(capfd.readouterr().err.split())
+        assert "it cannot read what this build writes: who: is not written, and has no default" in said
+        assert f"{name} is NONE in the registry, not FULL_TRANSITIVE" in said
+        assert loyalty("schemas", "check") == 0
+    finally:
+        registry.delete_version(name, max(registry.get_versions(name)))
+        registry.set_compatibility(name, COMPATIBILITY)
+    assert loyalty("schemas", "check", "--registry") == 0
