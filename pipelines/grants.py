@@ -13,8 +13,20 @@ from schemas import catalogue
 
 READER_GROUP: Final = "loyalty-auditor-without-a-group"
 """What the auditor's and operators' consumers call themselves, for they must; never joined, commits nothing."""
+WAREHOUSE_GROUP: Final = "loyalty-warehouse-without-a-group"
+"""The same for the warehouse's sinks, and for what verifies them."""
 REDRIVER: Final = "loyalty-redrive"
 """The transactional id of every redrive."""
+
+
+WAREHOUSED: Final = (
+    catalogue.ORDERS,
+    catalogue.RETURNS,
+    catalogue.MEMBERS,
+    *catalogue.OUTPUTS,
+    *catalogue.TOLD,
+)
+"""The topics that stand in the warehouse as tables."""
 
 
 class Grant(NamedTuple):
@@ -72,6 +84,11 @@ def _auditor(prefix: str) -> Iterator[Wanted]:
     yield "READ", "GROUP", READER_GROUP, "LITERAL"
 
 
+def _warehouse(prefix: str) -> Iterator[Wanted]:
+    yield from _topics("READ", WAREHOUSED, prefix)
+    yield "READ", "GROUP", WAREHOUSE_GROUP, "LITERAL"
+
+
 def _operator(prefix: str) -> Iterator[Wanted]:
     yield from _topics("READ", (catalogue.DEAD_LETTERS, catalogue.REDRIVES, catalogue.MEMBERS), prefix)
     yield from _topics("WRITE", (*catalogue.INPUTS, catalogue.REDRIVES), prefix)
@@ -92,10 +109,12 @@ ROLES: Final[dict[str, Callable[[str], Iterator[Wanted]]]] = {
     "clock": _clock,
     "sources": _sources,
     "auditor": _auditor,
+    "warehouse": _warehouse,
     "operator": _operator,
     "privacy": _privacy,
 }
-"""Each worker; `loyalty clock`; who sends facts; `verify`, `member` and `explain`; `dead-letters`; `erase`."""
+"""Each worker; `loyalty clock`; who sends facts; `verify`, `member` and `explain`; both of the warehouse's
+sinks, and `warehouse verify`; `dead-letters`; `erase`."""
 
 
 def user(role: str, prefix: str = "") -> str:

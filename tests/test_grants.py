@@ -9,8 +9,9 @@ from pydantic import SecretStr
 
 from pipelines.connection import PREFIX, Security, security
 from pipelines.failure import Failure
-from pipelines.grants import ROLES, Grant, grants, user
+from pipelines.grants import READER_GROUP, ROLES, WAREHOUSE_GROUP, WAREHOUSED, Grant, grants, user
 from pipelines.topics import PIPELINES
+from pipelines.warehouse.tables import ICEBERG, POSTGRES
 from schemas import catalogue
 
 PAGE = Path(__file__).parents[1] / "docs/SECURITY.md"
@@ -63,12 +64,17 @@ def test_results_have_one_writer_and_facts_their_sources_and_the_operator() -> N
         assert writers(topic) == {"User:loyalty-sources", "User:loyalty-operator", *erasures}
 
 
+def test_the_sinks_read_the_topics_of_their_tables_and_write_none() -> None:
+    assert set(WAREHOUSED) == {table.topic for table in (*ICEBERG, *POSTGRES)}
+    assert {grant.operation for grant in grants("warehouse")} == {"READ"}
+
+
 def test_a_prefix_keeps_users_and_all_that_they_may_apart() -> None:
     apart = [grant for role in ROLES for grant in grants(role, "staging-")]
 
     assert len(apart) == len(ALL)
     assert {g.principal for g in apart} & {g.principal for g in ALL} == set()
-    assert {g.name for g in apart} & {g.name for g in ALL} == {"loyalty-auditor-without-a-group"}
+    assert {g.name for g in apart} & {g.name for g in ALL} == {READER_GROUP, WAREHOUSE_GROUP}
 
 
 def test_a_grant_is_told_in_words() -> None:

@@ -14,6 +14,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistry
 
 from pipelines.connection import kafka_client
 from pipelines.failure import Failure
+from pipelines.grants import WAREHOUSE_GROUP
 from pipelines.runtime import offsets
 from pipelines.runtime.offsets import Place
 from pipelines.warehouse.columns import Shape
@@ -165,7 +166,7 @@ def consumer(bootstrap: str) -> Consumer:
     return Consumer(
         kafka_client(bootstrap)
         | {
-            "group.id": "loyalty-warehouse-without-a-group",
+            "group.id": WAREHOUSE_GROUP,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,

@@ -32,6 +32,7 @@ from tests.support.secured import (
     refusal_of_reading,
     refusal_of_writing,
 )
+from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.broker
 WORKERS = sorted(PIPELINES)
@@ -98,7 +99,7 @@ def works_as(home: Path, pipeline: Pipeline, role: str) -> int:
         worker = pipeline.start(f"{role}-{token_hex(2)}", role)
     wait_until(lambda: pipeline.lag(role) == 0 or worker.poll() is not None, f"{role} has caught up")
     worker.terminate()
-    return worker.wait(60)
+    return worker.wait(180)
 
 
 def test_each_worker_does_its_job_as_its_own_user_and_the_auditor_finds_it_right(
@@ -111,6 +112,8 @@ def test_each_worker_does_its_job_as_its_own_user_and_the_auditor_finds_it_right
     assert len(fed.read(catalogue.TRIGGERS)) + len(fed.read(catalogue.SUPPRESSED_TRIGGERS)) > 0
     with being(home, user("auditor")):
         assert loyalty("verify") == 0
+    with being(home, user("warehouse")):
+        assert Warehouse(fed).sink().rows > 10
     with being(home, user("operator")):
         assert loyalty("dead-letters", "redrive", "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["dry_run"] is False
@@ -244,7 +247,7 @@ def test_no_password_stands_on_a_command_line_or_in_a_log(home: Path, fed: Pipel
 
     command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     worker.terminate()
-    assert worker.wait(60) == 0
+    assert worker.wait(180) == 0
     logs = [log_of(fed).encode(), *(log.read_bytes() for log in (home / "logs").glob("*.log"))]
     for name, secret in secrets.items():
         assert not any(secret.encode() in line for line in command_lines), name
