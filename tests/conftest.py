@@ -8,20 +8,32 @@ from secrets import token_hex
 
 import pytest
 
-from pipelines.local import stack
+from pipelines.local import embedded, stack
 from pipelines.local.endpoints import Endpoints
 from schemas.codec import Codec
 from schemas.registry import connect
 from tests.support.pipeline import Pipeline
+
+PORTS_APART = 1000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-rewrite", action="store_true", help="write the golden histories anew")
     parser.addoption("--simulation-seed", type=int, help="live through this one seed of the simulation again")
     parser.addoption("--simulation-seeds", type=int, default=1_000, help="seeds of the simulation")
+    parser.addoption("--kills", type=int, default=4, help="how often a sink is killed during the load")
     parser.addoption(
         "--orders-max", type=int, default=120, help="orders of arrival tried of a shuffled vector"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several processes has ports of its own: those of a broker that a test killed look free to all others."""
+    name = getattr(config, "workerinput", {}).get("workerid", "")
+    if name:
+        apart = PORTS_APART * (1 + int(name.removeprefix("gw")))
+        for port in ("KAFKA_PORT", "CONTROLLER_PORT", "REGISTRY_PORT"):
+            setattr(embedded, port, getattr(embedded, port) + apart)
 
 
 @pytest.fixture(scope="session")

@@ -89,10 +89,10 @@ def test_a_tombstone_removes_the_members_row(pipeline: Pipeline, warehouse: Ware
 
 @pytest.mark.timeout(600)
 def test_kill_9_and_a_database_that_is_cut_off_lose_and_double_nothing(
-    pipeline: Pipeline, warehouse: Warehouse, server: Server
+    pipeline: Pipeline, warehouse: Warehouse, server: Server, pytestconfig: pytest.Config
 ) -> None:
-    chance = random.Random(11)
-    facts, kills = history(members=8, orders=4), 3
+    chance, kills = random.Random(11), pytestconfig.getoption("--kills")
+    facts = history(members=8 + kills, orders=3)
     share, worker = len(facts) // kills, pipeline.start()
     for nth in range(kills):
         sink = warehouse.start("postgres", postgres=server.url, namespace=warehouse.settings.namespace)

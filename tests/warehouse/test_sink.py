@@ -231,10 +231,10 @@ def _after(commits: int, well: Any, ill: Any) -> Any:
 
 @pytest.mark.timeout(600)
 def test_kill_9_again_and_again_during_the_load_loses_and_doubles_nothing(
-    pipeline: Pipeline, warehouse: Warehouse
+    pipeline: Pipeline, warehouse: Warehouse, pytestconfig: pytest.Config
 ) -> None:
-    chance = random.Random(7)
-    facts, kills = history(members=8, orders=5), 5
+    chance, kills = random.Random(7), pytestconfig.getoption("--kills")
+    facts = history(members=8 + kills, orders=4)
     worker, share = pipeline.start(), len(facts) // kills
     for nth in range(kills):
         sink, before = warehouse.start(), _commits(warehouse)
