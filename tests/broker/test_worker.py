@@ -105,7 +105,7 @@ def test_a_worker_paused_past_its_session_time_out_doubles_nothing(pipeline: Pip
     pipeline.wait_until_caught_up()
     sleeper.send_signal(signal.SIGCONT)
 
-    assert sleeper.wait(timeout=60) != 0
+    assert sleeper.wait(timeout=180) != 0
     assert heir.poll() is None
     pipeline.send([END])
     pipeline.wait_until_caught_up()

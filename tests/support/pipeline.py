@@ -28,7 +28,7 @@ from schemas.codec import Codec, topic_of
 from tests.support.programmes import reference
 
 PARTITIONS = 2
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:

@@ -37,7 +37,7 @@ def _killed_at(pipeline: Pipeline, point: KillPoint, passage: int) -> dict[tuple
     with log.open("wb") as out:
         worker = subprocess.Popen(command, env=os.environ | given, stdout=out, stderr=out)
     pipeline.workers.append(worker)
-    assert worker.wait(timeout=60) == -signal.SIGKILL, log.read_text()
+    assert worker.wait(timeout=180) == -signal.SIGKILL, log.read_text()
     return _last_words(log, point)
 
 
@@ -74,7 +74,7 @@ def test_killed_at_every_point_of_a_commit_the_ledger_and_the_state_are_those_of
     heir = pipeline.start("w0")
     pipeline.wait_until_caught_up()
     heir.terminate()
-    assert heir.wait(timeout=60) == 0
+    assert heir.wait(timeout=180) == 0
 
     undisturbed = Pipeline(
         pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
