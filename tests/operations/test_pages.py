@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from pipelines.operations.alerts import alerts_file
+from pipelines.operations.asyncapi import asyncapi_file
 from pipelines.operations.dashboards import DASHBOARDS, dashboard_file
 from pipelines.operations.pages import alerts_page, metrics_page, slo_page
 from tests.operations.drilled import DRILLED
 
 ROOT = Path(__file__).parent.parent.parent
 WRITTEN: dict[str, Callable[[], str]] = {
+    "docs/asyncapi.yaml": asyncapi_file,
     "docs/METRICS.md": metrics_page,
     "docs/SLO.md": slo_page,
     "docs/ALERTS.md": lambda: alerts_page(DRILLED),
