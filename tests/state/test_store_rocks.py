@@ -68,3 +68,11 @@ def test_what_is_not_committed_is_gone(partition: Any) -> None:
     RocksStore(partition.begin()).put(b"a", "m-1", "", A)
 
     assert RocksStore(partition.begin()).get(b"a", "m-1") is None
+
+
+def test_a_transaction_that_is_over_takes_nothing_more(partition: Any) -> None:
+    transaction = partition.begin()
+    transaction.prepare()
+
+    with pytest.raises(AssertionError, match="PREPARED"):
+        RocksStore(transaction)
