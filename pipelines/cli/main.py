@@ -21,6 +21,7 @@ MODULES: Final = {
     "verify": ("verify",),
     "member": ("member", "explain"),
     "erase": ("erase",),
+    "top": ("top",),
     "experiments": ("experiments",),
     "dead_letters": ("dead-letters",),
     "conformance": ("conformance",),

@@ -30,8 +30,17 @@ class Alert:
     summary: str
 
 
+SILENT_S: Final = 120
+NO_COMMIT_S: Final = 60
+LAG_S: Final = 120
+HOT_RECORDS: Final = 1000
+HOT_TIMES: Final = 10
+OPEN_TRANSACTION_S: Final = 60
+NO_TICK_S: Final = 60
+"""The thresholds that can be held against a single look: `loyalty top` does so (`thresholds.py`)."""
+
 OUTPUTS_DOWN: Final = (
-    "(time() - max by (job) (loyalty_last_commit_time_seconds) > bool 60) "
+    f"(time() - max by (job) (loyalty_last_commit_time_seconds) > bool {NO_COMMIT_S}) "
     "* (sum by (job) (loyalty_lag_records) > bool 0)"
 )
 
@@ -69,14 +78,14 @@ ALERTS: Final = (
     ),
     Alert(
         "LoyaltyWorkerHangs",
-        "time() - (loyalty_last_poll_time_seconds > 0) > 120",
+        f"time() - (loyalty_last_poll_time_seconds > 0) > {SILENT_S}",
         "1m",
         "page",
         f"{_WHO} of {_WHERE} has not asked for records for two minutes.",
     ),
     Alert(
         "LoyaltyCommitsStalled",
-        "(time() - loyalty_last_commit_time_seconds > 60) and on (job, instance) "
+        f"(time() - loyalty_last_commit_time_seconds > {NO_COMMIT_S}) and on (job, instance) "
         "(sum by (job, instance) (loyalty_lag_records) > 0)",
         "2m",
         "page",
@@ -84,23 +93,23 @@ ALERTS: Final = (
     ),
     Alert(
         "LoyaltyLagGrowing",
-        "max by (job) (loyalty_lag_seconds) > 120",
+        f"max by (job) (loyalty_lag_seconds) > {LAG_S}",
         "10m",
         "page",
         f"A record of {_WHERE} has waited for {{{{ $value | humanizeDuration }}}}.",
     ),
     Alert(
         "LoyaltyHotPartition",
-        "max by (job) (sum by (job, partition) (loyalty_lag_records)) > 1000 and "
+        f"max by (job) (sum by (job, partition) (loyalty_lag_records)) > {HOT_RECORDS} and "
         "max by (job) (sum by (job, partition) (loyalty_lag_records)) > "
-        "10 * quantile by (job) (0.5, sum by (job, partition) (loyalty_lag_records))",
+        f"{HOT_TIMES} * quantile by (job) (0.5, sum by (job, partition) (loyalty_lag_records))",
         "10m",
         "ticket",
         f"One partition of {_WHERE} has ten times the lag of the others.",
     ),
     Alert(
         "LoyaltyTransactionStuck",
-        "max by (job, topic) (loyalty_open_transaction_seconds) > 60",
+        f"max by (job, topic) (loyalty_open_transaction_seconds) > {OPEN_TRANSACTION_S}",
         "0m",
         "page",
         "Readers of {{ $labels.topic }} are held back by a transaction that nobody ends.",
@@ -145,7 +154,7 @@ ALERTS: Final = (
     ),
     Alert(
         "LoyaltyClockStopped",
-        "time() - min by (job) (loyalty_clock_seconds) > 60",
+        f"time() - min by (job) (loyalty_clock_seconds) > {NO_TICK_S}",
         "1m",
         "page",
         f"No tick has reached a partition of {_WHERE} for a minute: what is due does not happen.",
