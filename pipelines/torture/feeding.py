@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -35,6 +35,10 @@ SETTLE_DAYS: Final = 70
 FLUSH_S: Final = 120.0
 RECENT: Final = 500
 SHARES: Final = Shares(late=0.03, too_late=0.003, duplicate=0.05, stale=0.02, out_of_order=0.1)
+
+
+UNPLACED: Final = -1
+"""The offset of a record whose retry the broker knew already: it says that it has it, and not where."""
 
 
 class Sent(NamedTuple):
@@ -149,7 +153,8 @@ class Feed:
         self._stop, self._go = threading.Event(), threading.Event()
         self._go.set()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
-        self.now_ms = START_MS
+        self._awaited: Counter[int] = Counter()
+        self.now_ms = 0
         self.factor = 1.0
         self.sent: list[Sent] = []
         self.uncertain: list[tuple[str, str]] = []
@@ -207,11 +212,22 @@ class Feed:
         out = Out(catalogue.ORDERS, b"m-giant", b"\0" + rnd.randbytes(size - 1), self.now_ms, bad=True)
         self.hand_over(out)
 
+    def stands_until_ms(self) -> int:
+        """The recorded time until which all that was handed over stands on the topics; 0 before there is any."""
+        with self._lock:
+            return min([self.now_ms, *(at - 1 for at in self._awaited)])
+
     def hand_over(self, out: Out) -> None:
         """Hand a record to the producer, which sends it until it is acknowledged."""
         digest = digest_of(out.key, out.value)
+        with self._lock:
+            self._awaited[out.at_ms] += 1
+            self.now_ms = self.now_ms if out.bad else max(self.now_ms, out.at_ms)
 
         def delivered(error: KafkaError | None, message: Message) -> None:
+            with self._lock:
+                self._awaited.subtract([out.at_ms])
+                self._awaited += Counter()
             self._delivered(error, message, digest, bad=out.bad)
 
         topic = prefixed(self._prefix, out.topic)
@@ -222,7 +238,8 @@ class Feed:
         if error is not None:
             self.uncertain.append((topic, digest))
             return
-        sent = Sent(topic, int(message.partition() or 0), int(message.offset() or 0), digest, bad)
+        offset = message.offset()
+        sent = Sent(topic, int(message.partition() or 0), UNPLACED if offset is None else offset, digest, bad)
         self.sent.append(sent)
         self._log.write("\t".join(map(str, sent)) + "\n")
 
@@ -249,7 +266,6 @@ class Feed:
             good = Out(
                 topic_of(fact), fact.member_id.encode(), self._codec.encode(fact), fact.recorded_at_ms, False
             )
-            self.now_ms = max(self.now_ms, arrival.at_ms)
             with self._lock:
                 self._recent.append(good)
             yield good
@@ -267,7 +283,11 @@ def _history(seed: int, members: int) -> Iterator[Any]:
 
 
 class Clock:
-    """Ticks at the feed's own time, once a second; it can be stopped, as a clock that is down."""
+    """Ticks at the feed's own time, once a second; it can be stopped, as a clock that is down.
+
+    It never ticks past a fact that still waits for its broker: a minute here is weeks of members' time, and no clock is
+    weeks ahead of what the topics have been told.
+    """
 
     def __init__(self, bootstrap: str, codec: Codec, partitions: int, feed: Feed, prefix: str = "") -> None:
         self._codec, self._partitions, self._feed, self._prefix = codec, partitions, feed, prefix
@@ -302,8 +322,8 @@ class Clock:
 
     def _run(self) -> None:
         while not self._stop.wait(1.0):
-            if self._go.is_set():
-                self._tick(self._feed.now_ms)
+            if self._go.is_set() and (at_ms := self._feed.stands_until_ms()) > 0:
+                self._tick(at_ms)
 
     def _tick(self, at_ms: int) -> None:
         send_tick(self._sender, self._codec, Tick(at_ms).at_ms, self._partitions, self._prefix)

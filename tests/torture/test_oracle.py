@@ -42,8 +42,17 @@ def test_an_altered_fact_is_noticed() -> None:
     assert stand(STANDING | {GOOD.place: "ab"}).first == ("orders 0/7: altered",)
 
 
-def test_a_fact_that_stands_twice_is_noticed() -> None:
-    assert stand(STANDING | {("orders", 0, 9): "aa"}).first == ("orders 0/9: nobody sent it",)
+def test_a_fact_that_nobody_sent_is_noticed_and_a_retry_that_was_appended_again_is_a_duplicate() -> None:
+    assert stand(STANDING | {("orders", 0, 9): "cc"}).first == ("orders 0/9: nobody sent it",)
+    assert not stand(STANDING | {("orders", 0, 9): "aa"}).wrong
+
+
+def test_a_fact_acknowledged_without_an_offset_stands_somewhere_or_is_gone() -> None:
+    somewhere = Acknowledged(("orders", 0, -1), "cc", bad=False)
+    sent = [GOOD, BAD, somewhere]
+
+    assert not acknowledged_stand(sent, STANDING | {("orders", 0, 9): "cc"}, ()).wrong
+    assert acknowledged_stand(sent, STANDING, ()).first == ("orders cc: acknowledged, and gone",)
 
 
 def test_a_fact_of_unknown_outcome_may_stand_once_and_no_more() -> None:
