@@ -11,8 +11,13 @@ _FENCED = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def fenced_commands(page: str) -> list[list[str]]:
     """Each `loyalty ...` of the page's fenced blocks, as arguments, in order."""
-    lines = [line.strip() for block in _FENCED.findall(page) for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if line]
+    return [command for block in fenced_blocks(page) for command in block]
+
+
+def fenced_blocks(page: str) -> list[list[list[str]]]:
+    """The commands of each fenced block. A fence that does not begin its line is a fault of the page."""
+    assert page.count("```") == 2 * len(_FENCED.findall(page)), "a fence is not on a line of its own"
+    return [[shlex.split(line) for line in block.splitlines() if line] for block in _FENCED.findall(page)]
 
 
 def part(page: Path, heading: str) -> str:
