@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 SBOM ?= build/sbom.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check tools test coverage mutants broker golden demo bench bench-peers bench-page up down status lock sbom clean
+.PHONY: help setup check tools test coverage mutants broker drills golden demo bench bench-peers bench-page up down status lock sbom clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-11s %s\n' "$$name" "$$does"; done
@@ -49,7 +49,11 @@ mutants: setup ## Change the rules in one place at a time: the tests must notice
 	$(BIN)/python benchmarks/mutants.py
 
 broker: setup tools ## Only the tests that need a real Kafka and registry.
-	$(BIN)/pytest -m broker $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'broker and not drill' $(PYTEST_ARGS)
+
+drills: setup tools ## Bring faults about, follow their runbooks, and write down in docs/ALERTS.md how long that took.
+	LOYALTY_DRILLS=docs/drills.json $(BIN)/pytest -m broker tests/broker/test_runbooks.py tests/broker/test_drills.py $(PYTEST_ARGS)
+	$(BIN)/pytest tests/operations/test_pages.py --golden-rewrite
 
 golden: setup ## Write the golden files, and the pages written from code, anew; then read the diff.
 	$(BIN)/pytest tests/golden tests/operations/test_pages.py --golden-rewrite $(PYTEST_ARGS)

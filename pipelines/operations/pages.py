@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pipelines.operations.alerts import ALERTS, Alert
 from pipelines.operations.slos import BURNS, CORRECTNESS, OBJECTIVES, Objective
@@ -82,19 +83,26 @@ ALERTS_HEAD: Final = """# Alerts
 Written from `pipelines/operations/alerts.py` by `make golden`; a test compares the two. The rules are in
 [`deploy/monitoring/alerts.yaml`](../deploy/monitoring/alerts.yaml); each is tested by promtool, firing and silent.
 *Drilled* ones are also brought about on a real worker, seen by a real Prometheus, and gone after the runbook was
-followed.
+followed. *Recovered* is the time from the call until the alert is over, following the runbook with no pause to think,
+in the last `make drills`, with the number by which that drill's windows are shorter than in operation. It counts the
+commands, the repair, and the window that must pass before the alert ends, which is so many times longer in operation.
 
 """
 
 
-def alerts_page(drilled: frozenset[str]) -> str:
+def alerts_page(drilled: frozenset[str], drills: Mapping[str, Mapping[str, Any]]) -> str:
     """docs/ALERTS.md: alerts, runbooks and tests in one table, with no gaps."""
-    rows = ["| Alert | Severity | Fires when | Runbook | Tested by |", "|---|---|---|---|---|"]
-    return ALERTS_HEAD + "\n".join([*rows, *(_alert_row(alert, drilled) for alert in ALERTS)]) + "\n"
+    rows = [
+        "| Alert | Severity | Fires when | Runbook | Tested by | Recovered |",
+        "|---|---|---|---|---|---|",
+    ]
+    told = (_alert_row(alert, drilled, drills.get(alert.name)) for alert in ALERTS)
+    return ALERTS_HEAD + "\n".join([*rows, *told]) + "\n"
 
 
-def _alert_row(alert: Alert, drilled: frozenset[str]) -> str:
+def _alert_row(alert: Alert, drilled: frozenset[str], drill: Mapping[str, Any] | None) -> str:
     runbook = f"[{alert.name}](../runbooks/{alert.name}.md)"
     expr = alert.expr.replace("|", "\\|")
+    recovered = f"{drill['recovered_s']} s on {drill['on']}, {drill['times']} times" if drill else "–"
     tests = "promtool, drilled" if alert.name in drilled else "promtool"
-    return f"| {alert.name} | {alert.severity} | `{expr}`, for {alert.lasting} | {runbook} | {tests} |"
+    return f"| {alert.name} | {alert.severity} | `{expr}`, for {alert.lasting} | {runbook} | {tests} | {recovered} |"

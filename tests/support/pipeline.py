@@ -100,9 +100,13 @@ class Pipeline:
         return run_worker(chosen, programme or reference(), until_caught_up=True).facts
 
     def start(
-        self, replica: str = "w0", processor: str = "accounts", **environment: object
+        self,
+        replica: str = "w0",
+        processor: str = "accounts",
+        programme: Path | None = None,
+        **environment: object,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker as a process of its own, with the reference programme."""
+        """Start a worker as a process of its own, with the reference programme unless another is given."""
         self.sender.flush()
         told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
         given = {
@@ -120,6 +124,7 @@ class Pipeline:
             self.prefix,
         ]
         command += ["--state-dir", str(self.tmp_path / "state"), "--replica", replica]
+        command += ["--programme", str(programme)] if programme else []
         log = (self.tmp_path / f"{replica}.log").open("ab")
         worker = subprocess.Popen(command, env=os.environ | given | told, stdout=log, stderr=log)
         self.workers.append(worker)

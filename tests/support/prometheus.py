@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def _shorter(number: str, unit: str, times: int, least: int = 5) -> str:
 class Prometheus:
     """One server on a port of its own; it ends with the test."""
 
-    def __init__(self, folder: Path, targets: Mapping[str, int], times: int) -> None:
+    def __init__(self, folder: Path, targets: Mapping[str, Sequence[int]], times: int) -> None:
         program = shutil.which("prometheus")
         assert program, "Prometheus is missing: install it (Debian: apt-get install prometheus)"
         folder.mkdir()
@@ -75,17 +75,17 @@ class Prometheus:
         alerts = self._get("/api/v1/alerts").json()["data"]["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def wait_until_fires(self, name: str) -> None:
-        wait_until(lambda: name in self.firing(), f"{name} fires", 120)
+    def wait_until_fires(self, name: str, patience_s: float = 120) -> None:
+        wait_until(lambda: name in self.firing(), f"{name} fires", patience_s)
 
-    def wait_until_clear(self, name: str) -> None:
-        wait_until(lambda: name not in self.firing(), f"{name} is over", 120)
+    def wait_until_clear(self, name: str, patience_s: float = 120) -> None:
+        wait_until(lambda: name not in self.firing(), f"{name} is over", patience_s)
 
 
-def _config(targets: Mapping[str, int]) -> dict[str, Any]:
+def _config(targets: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     scrapes = [
-        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-        for job, port in targets.items()
+        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+        for job, ports in targets.items()
     ]
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
