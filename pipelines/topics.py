@@ -26,6 +26,10 @@ class Pipeline:
         """The changelog of the store, as the engine names it."""
         return f"changelog__{prefixed(prefix, self.group)}--{self.store}--default"
 
+    def inputs(self, prefix: str, partitions: int) -> list[tuple[str, int]]:
+        """Every partition of the topics that it reads."""
+        return [(prefixed(prefix, name), number) for name in self.reads for number in range(partitions)]
+
     def topics(self, prefix: str) -> frozenset[str]:
         """All that it reads and writes, with its changelog: what must be as the catalogue says before it starts."""
         named = {prefixed(prefix, name) for name in (*self.reads, *self.writes)}

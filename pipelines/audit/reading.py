@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, NamedTuple, Protocol, cast
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -29,13 +29,11 @@ from confluent_kafka.admin import OffsetSpec
 from pipelines.connection import kafka_client, security
 from pipelines.failure import Failure
 from pipelines.grants import READER_GROUP
-from pipelines.runtime.offsets import LEADER_S, MOVED, Group, answered
+from pipelines.runtime.offsets import MOVED, Group, Place, listed
 from pipelines.runtime.topic_admin import connect
 
 BATCH = 10_000
 ANSWER_S = 15.0
-ASK_AGAIN_S = 30.0
-AGAIN_S = 0.2
 GATHER_S = 0.1
 PATIENCE_S = 60.0
 _PASSING = frozenset(
@@ -191,7 +189,7 @@ class Topics:
         if not count:
             raise Failure(f"there is no topic {topic}", "run `loyalty topics apply`")
         chosen = range(count) if partitions is None else partitions
-        places = [TopicPartition(topic, number) for number in chosen]
+        places = [(topic, number) for number in chosen]
         begin = self._offsets(places, OffsetSpec.earliest(), committed=True)
         end = self._offsets(places, OffsetSpec.latest(), committed=True)
         written = self._offsets(places, OffsetSpec.latest(), committed=False)
@@ -208,20 +206,13 @@ class Topics:
             raise self._unreachable(error) from error
         return {place: offset for place, offset in found.items() if offset is not None}
 
-    def _offsets(self, places: list[TopicPartition], spec: OffsetSpec, committed: bool) -> dict[int, int]:
+    def _offsets(self, places: list[Place], spec: OffsetSpec, committed: bool) -> dict[int, int]:
         level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        deadline = monotonic() + ASK_AGAIN_S
-        while True:
-            asked = self._admin.list_offsets(
-                dict.fromkeys(places, spec), isolation_level=level, request_timeout=LEADER_S
-            )
-            try:
-                return answered({place.partition: future.result().offset for place, future in asked.items()})
-            except KafkaException as error:
-                if error.args[0].code() not in _PASSING or monotonic() > deadline:
-                    raise self._unreachable(error) from error
-            self._admin.list_topics(timeout=ANSWER_S)
-            sleep(AGAIN_S)
+        try:
+            found = listed(self._admin, places, spec, passing=_PASSING, isolation_level=level)
+        except KafkaException as error:
+            raise self._unreachable(error) from error
+        return {number: offset for (_, number), offset in found.items()}
 
     def _drain(self, topic: str, begin: Mapping[int, int], end: Mapping[int, int], take: Take) -> int:
         missing = {number for number in end if begin[number] < end[number]}

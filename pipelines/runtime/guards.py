@@ -111,7 +111,7 @@ def check_offsets(admin: AdminClient, settings: Settings, partitions: int) -> No
     was never committed.
     """
     topics = [prefixed(settings.topic_prefix, topic) for topic in settings.pipeline.reads]
-    inputs = [(topic, partition) for topic in topics for partition in range(partitions)]
+    inputs = settings.pipeline.inputs(settings.topic_prefix, partitions)
     changelogs = [(settings.changelog, partition) for partition in range(partitions)]
     try:
         committed = offsets.Group(settings.bootstrap_servers, settings.group).committed(inputs)

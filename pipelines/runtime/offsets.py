@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
@@ -18,10 +18,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipelines.connection import kafka_client
 from pipelines.runtime.settings import Settings
-from pipelines.topics import prefixed
 
 Answered = TypeVar("Answered")
-Key = TypeVar("Key")
 Place = tuple[str, int]
 """Topic and partition."""
 
@@ -48,14 +46,14 @@ _PASSING: Final = MOVED | {
 }
 
 
-def _patiently(ask: Callable[[], Answered]) -> Answered:
+def _patiently(ask: Callable[[], Answered], passing: Collection[int] = _PASSING) -> Answered:
     """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ask()
         except KafkaException as error:
-            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
@@ -88,38 +86,46 @@ class Group:
         return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
 
 
-def answered(found: dict[Key, int]) -> dict[Key, int]:
+def _answered(found: dict[Place, int]) -> dict[Place, int]:
     """The offsets, unless one is none: so the client answers, and gives no error, for a leader that is away."""
     if any(offset < 0 for offset in found.values()):
         raise KafkaException(KafkaError(KafkaError._NOENT, "the leader of a partition does not answer"))
     return found
 
 
-def _listed(admin: AdminClient, places: Iterable[Place], spec: OffsetSpec, **given: Any) -> dict[Place, int]:
+def listed(
+    admin: AdminClient,
+    places: Iterable[Place],
+    spec: OffsetSpec,
+    *,
+    passing: Collection[int] = _PASSING,
+    **given: Any,
+) -> dict[Place, int]:
+    """What the leaders say; those that have moved are looked for, and errors that are `passing` asked again."""
     wanted = {TopicPartition(*place): spec for place in places}
 
     def ask() -> dict[Place, int]:
         futures = admin.list_offsets(wanted, request_timeout=LEADER_S, **given) if wanted else {}
         try:
             found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
-            return answered(found)
+            return _answered(found)
         except KafkaException as error:
             if error.args[0].code() in MOVED:
                 admin.list_topics(timeout=TIMEOUT_S)
             raise
 
-    return _patiently(ask)
+    return _patiently(ask, passing)
 
 
 def begins(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
     """The first offset that is still there."""
-    return _listed(admin, places, OffsetSpec.earliest())
+    return listed(admin, places, OffsetSpec.earliest())
 
 
 def ends(admin: AdminClient, places: Iterable[Place], *, stable: bool = False) -> dict[Place, int]:
     """One more than the last offset; when `stable`, than the last one before any open transaction."""
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    return _listed(admin, places, OffsetSpec.latest(), isolation_level=level)
+    return listed(admin, places, OffsetSpec.latest(), isolation_level=level)
 
 
 def shows_a_record(settings: Settings, place: Place, first: int) -> bool:
@@ -159,11 +165,7 @@ class Backlog:
         self._admin = admin
         self._group = Group(settings.bootstrap_servers, settings.group)
         self._settings = settings
-        self._places = [
-            (prefixed(settings.topic_prefix, topic), partition)
-            for topic in settings.pipeline.reads
-            for partition in range(partitions)
-        ]
+        self._places = settings.pipeline.inputs(settings.topic_prefix, partitions)
         self._known: dict[tuple[Place, int, int], bool] = {}
 
     def records(self) -> Mapping[str, int]:
