@@ -321,13 +321,11 @@ def _running(home: Path, name: str) -> psutil.Process | None:
     return next((found for found in there if found is not None), None)
 
 
-def restart_broker(home: Path, node: int) -> None:
-    """Start an embedded broker on its old port and data, after a SIGTERM where it still runs; wait for its answer."""
-    restart_brokers(home, node)
-
-
 def restart_brokers(home: Path, *nodes: int) -> None:
-    """The same for several at once: where most of a cluster is down, none of them answers before the others are up."""
+    """Start embedded brokers on their old ports and data, after a SIGTERM where they still run; wait for their answer.
+
+    Several at once: where most of a cluster is down, none of them answers before the others are up.
+    """
     home = home.absolute()
     state = read_state(home)
     ports = _ports(state)

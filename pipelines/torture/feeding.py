@@ -226,8 +226,9 @@ class Feed:
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             with self._lock:
-                self._awaited.subtract([out.at_ms])
-                self._awaited += Counter()
+                self._awaited[out.at_ms] -= 1
+                if not self._awaited[out.at_ms]:
+                    del self._awaited[out.at_ms]
             self._delivered(error, message, digest, bad=out.bad)
 
         topic = prefixed(self._prefix, out.topic)

@@ -39,9 +39,10 @@ OF_CHECKS: Final = {
     "given-back": "O4",
     "debt": "O4",
     "transfers": "O1",
-    "erased": "O10",
 }
-"""The oracle that each of the auditor's checks belongs to; those of the gate are O10, what members may be told."""
+"""The oracle that the auditor's checks of the ledger belong to."""
+MAY_BE_TOLD: Final = "O10"
+"""That of all others: of the gate, and of those who were erased."""
 RULED: Final = frozenset(
     {
         "LATE",
@@ -203,11 +204,17 @@ def transactions_ended(extents: Iterable[Extent]) -> Verdict:
     return verdict("O7", "ended", "No transaction is left open on any topic.", len(looked), wrong)
 
 
-def audited(finding: Finding, *, gate: bool) -> Verdict:
+def audited(finding: Finding) -> Verdict:
     """The auditor's finding as a verdict."""
     first = tuple(f"{who}: {what}" for who, what in finding.first)
-    oracle = "O10" if gate else OF_CHECKS[finding.check]
-    return Verdict(oracle, finding.check, finding.promise, finding.looked_at, finding.wrong, first)
+    return Verdict(
+        OF_CHECKS.get(finding.check, MAY_BE_TOLD),
+        finding.check,
+        finding.promise,
+        finding.looked_at,
+        finding.wrong,
+        first,
+    )
 
 
 def _at(place: Place) -> str:
@@ -239,7 +246,7 @@ class Court:
             recompute(books)
             found = findings(books)
         verdicts.append(transactions_ended(extents))
-        verdicts += [audited(one, gate=one.check not in OF_CHECKS) for one in found]
+        verdicts += [audited(one) for one in found]
         return verdicts
 
     def aborted(self, topic: str, uncommitted: int) -> int:

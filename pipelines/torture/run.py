@@ -232,15 +232,9 @@ class Progress:
             name: offsets.Group(ground.endpoints.bootstrap_servers, prefixed(ground.prefix, pipeline.group))
             for name, pipeline in PIPELINES.items()
         }
-        known = self._admin.list_topics(timeout=30).topics
+        sources = {prefixed(ground.prefix, name) for name in SOURCES}
         self._places = {
-            name: [
-                (topic, partition)
-                for reads in pipeline.reads
-                for topic in [prefixed(ground.prefix, reads)]
-                for partition in known[topic].partitions
-                if reads in SOURCES
-            ]
+            name: [place for place in pipeline.inputs(ground.prefix, PARTITIONS) if place[0] in sources]
             for name, pipeline in PIPELINES.items()
         }
         self._left: dict[str, dict[tuple[str, int], int]] = {}

@@ -142,9 +142,9 @@ def test_three_brokers_go_on_while_one_is_lost(home: Path) -> None:
     assert make_plan(connect(at.bootstrap_servers), 1).empty, "a broker that is away asks for no fewer copies"
     assert [part.name for part in stack.status(home).parts if not part.running] == ["kafka-2"]
     assert set(ends(admin, places).values()) == {0}, "leaders have moved, and are found"
-    stack.restart_broker(home, 2)
+    stack.restart_brokers(home, 2)
     stack.kill_broker(home, 1)
-    stack.restart_broker(home, 1)
+    stack.restart_brokers(home, 1)
     assert set(ends(admin, places).values()) == {0}, "leaders have moved again"
 
     assert all(part.running for part in stack.status(home).parts)

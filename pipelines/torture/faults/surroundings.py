@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipelines.runtime import offsets
 from pipelines.runtime.topic_admin import connect
-from pipelines.topics import PIPELINES, prefixed
+from pipelines.topics import PARTITIONS, PIPELINES, prefixed
 from pipelines.torture.fault import Fault, Strike, Unmet
 from pipelines.torture.faults.workers import wait_for
 from pipelines.torture.ground import Ground
@@ -62,10 +62,7 @@ def group_deleted(ground: Ground, _: Random) -> Iterator[str]:
     pipeline, bootstrap = PIPELINES["accounts"], ground.endpoints.bootstrap_servers
     name = prefixed(ground.prefix, pipeline.group)
     admin = connect(bootstrap)
-    topics = admin.list_topics(timeout=ADMIN_S).topics
-    places = [
-        (t, p) for r in pipeline.reads for t in [prefixed(ground.prefix, r)] for p in topics[t].partitions
-    ]
+    places = pipeline.inputs(ground.prefix, PARTITIONS)
     with ground.workers.held(*replicas):
         _wait_until_empty(admin, name)
         before = offsets.Group(bootstrap, name).committed(places)

@@ -131,30 +131,29 @@ def _asked_to_leave(times: int) -> Strike:
 @contextlib.contextmanager
 def pause(ground: Ground, rnd: Random) -> Iterator[str]:
     replica = _one(ground, rnd)
+    with _stopped(ground, replica):
+        yield replica
+
+
+@contextlib.contextmanager
+def _stopped(ground: Ground, replica: str) -> Iterator[int | None]:
+    """SIGSTOP whoever fills the post, and SIGCONT the same process afterwards."""
     pid = ground.workers.pid(replica)
     ground.workers.send(replica, signal.SIGSTOP)
     try:
-        yield replica
+        yield pid
     finally:
-        _go_on(pid)
-
-
-def _go_on(pid: int | None) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        if pid is not None:
-            os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            if pid is not None:
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
 def pause_beyond(ground: Ground, rnd: Random) -> Iterator[str]:
     """A zombie: the others have its partitions when it wakes. It must leave, and commit nothing."""
     replica = _one(ground, rnd, "accounts")
-    pid = ground.workers.pid(replica)
-    ground.workers.send(replica, signal.SIGSTOP)
-    try:
+    with _stopped(ground, replica) as pid:
         yield replica
-    finally:
-        _go_on(pid)
     if pid is not None:
         _must_leave(ground, replica, pid)
 
@@ -167,10 +166,8 @@ def slow(ground: Ground, rnd: Random) -> Iterator[str]:
 
     def throttle() -> None:
         while not over.is_set():
-            pid = ground.workers.pid(replica)
-            ground.workers.send(replica, signal.SIGSTOP)
-            over.wait(DUTY_S * 0.9)
-            _go_on(pid)
+            with _stopped(ground, replica):
+                over.wait(DUTY_S * 0.9)
             over.wait(DUTY_S * 0.1)
 
     thread = threading.Thread(target=throttle, daemon=True)
