@@ -16,6 +16,7 @@ from statistics import median
 from time import thread_time_ns
 from typing import NamedTuple
 
+from benchmarks.orders import paid_order
 from pipelines.domain.facts import (
     CommandKind,
     Consent,
@@ -26,7 +27,6 @@ from pipelines.domain.facts import (
     Member,
     Order,
     OrderLine,
-    OrderStatus,
     PointsCommand,
     Verification,
 )
@@ -54,26 +54,8 @@ class Row(NamedTuple):
 def order(number: int, placed_at_ms: int, recorded_at_ms: int) -> Order:
     """One of 10.00, paid."""
     line = OrderLine("A", "sku", "road", 1, 10_00, 0, True)
-    return Order(
-        event_id=f"e-O{number}",
-        member_id=WHO,
-        occurred_at_ms=placed_at_ms,
-        recorded_at_ms=recorded_at_ms,
-        order_id=f"O{number:06}",
-        version=1,
-        status=OrderStatus.PAID,
-        placed_at_ms=placed_at_ms,
-        paid_at_ms=placed_at_ms,
-        delivered_at_ms=None,
-        cancelled_at_ms=None,
-        market="CH",
-        currency="EUR",
-        lines=(line,),
-        order_discount_minor=0,
-        paid_with_points_minor=0,
-        shipping_minor=0,
-        tax_minor=0,
-    )
+    ids = f"e-O{number}", f"O{number:06}"
+    return paid_order(*ids, WHO, placed_at_ms, (line,), market="CH", recorded_at_ms=recorded_at_ms)
 
 
 def orders(every_ms: int) -> Iterator[Fact]:

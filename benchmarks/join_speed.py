@@ -28,6 +28,7 @@ import structlog
 from quixstreams.state.rocksdb import RocksDBStorePartition
 
 from pipelines.domain.facts import Tick
+from pipelines.domain.programme import DAY_MS
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.processors.accounts import Accounts
@@ -40,7 +41,6 @@ from schemas.codec import Codec, topic_of
 from state.rocks import RocksStore
 
 START_MS = 1_704_067_200_000
-DAY_MS = 86_400_000
 A_COMMIT = 2_000
 """Facts in one transaction: half a second of one worker's."""
 

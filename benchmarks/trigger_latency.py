@@ -15,8 +15,9 @@ from secrets import token_hex
 from confluent_kafka import Consumer
 from rich.console import Console
 
+from benchmarks.orders import paid_order
 from pipelines.cli.bench import forget
-from pipelines.domain.facts import Consent, Member, Order, OrderLine, OrderStatus
+from pipelines.domain.facts import Consent, Member, Order, OrderLine
 from pipelines.failure import Failure
 from pipelines.local.endpoints import endpoints, home_dir
 from pipelines.runtime.producers import Sender
@@ -60,26 +61,9 @@ def member(member_id: str, at_ms: int) -> Member:
 
 
 def order(member_id: str, at_ms: int) -> Order:
-    return Order(
-        event_id=f"sim-{member_id}-o",
-        member_id=member_id,
-        occurred_at_ms=at_ms,
-        recorded_at_ms=at_ms,
-        order_id=f"{member_id}-o",
-        version=1,
-        status=OrderStatus.PAID,
-        placed_at_ms=at_ms,
-        paid_at_ms=at_ms,
-        delivered_at_ms=None,
-        cancelled_at_ms=None,
-        market="CH",
-        currency="CHF",
-        lines=(OrderLine("A", "sku-A", "road", 1, 600_00, 0, eligible=True),),
-        order_discount_minor=0,
-        paid_with_points_minor=0,
-        shipping_minor=0,
-        tax_minor=0,
-    )
+    lines = (OrderLine("A", "sku-A", "road", 1, 600_00, 0, eligible=True),)
+    ids = f"sim-{member_id}-o", f"{member_id}-o"
+    return paid_order(*ids, member_id, at_ms, lines, market="CH", currency="CHF")
 
 
 class Measure:

@@ -24,9 +24,9 @@ from secrets import token_hex
 from typing import Any
 
 import psutil
-from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.peers import workload
+from pipelines.audit.reading import Topics
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from pipelines.feeds.producer import checked
@@ -199,19 +199,6 @@ def _committed(process: subprocess.Popen[bytes], group: str, prefix: str, bootst
     raise Failure(f"{group} was not done after {PATIENCE_S} s", "give fewer --facts")
 
 
-def _reader(bootstrap: str, group: str) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "log_level": 2,
-        }
-    )
-
-
 def told(engine: str, prefix: str, bootstrap: str, codec: Codec) -> tuple[str, str]:
     """Digests of what an engine says: each member's last balance; and all entries but those of engagements, for of
     two runs that compete for a day's cap a late one takes its points from the other, if the engine sees to that."""
@@ -242,18 +229,12 @@ def told(engine: str, prefix: str, bootstrap: str, codec: Codec) -> tuple[str, s
     return digest(f"{member} {says}" for member, says in last.items()), digest(entries)
 
 
-def _bodies(name: str, topic: str, bootstrap: str, codec: Codec) -> Iterator[dict[str, Any]]:
-    consumer = _reader(bootstrap, "race-compares")
-    partitions = consumer.list_topics(name, timeout=15).topics[name].partitions
-    consumer.assign([TopicPartition(name, n, 0) for n in partitions])
-    left = len(partitions)
-    while left:
-        for message in consumer.consume(1_000, 1.0):
-            if message.error():
-                left -= 1
-            else:
-                yield codec.body(topic, message.value())
-    consumer.close()
+def _bodies(name: str, topic: str, bootstrap: str, codec: Codec) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    Topics(bootstrap).read(
+        name, lambda some: found.extend(codec.body(topic, record.value) for record in some if record.value)
+    )
+    return found
 
 
 def digest(lines: Iterator[str] | list[str]) -> str:

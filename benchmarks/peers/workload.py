@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from benchmarks.orders import paid_order
 from pipelines.domain.facts import (
     Engagement,
     EngagementKind,
@@ -20,7 +21,6 @@ from pipelines.domain.facts import (
     Member,
     Order,
     OrderLine,
-    OrderStatus,
     Return,
     ReturnLine,
     ReturnStatus,
@@ -106,26 +106,9 @@ def _order(number: int, member_id: str, at_ms: int, rnd: Random) -> Order:
         OrderLine(str(n), f"{category}-{rnd.randrange(40)}", category, 1, minor, 0, True)
         for n, (category, minor) in enumerate(articles, 1)
     )
-    return Order(
-        event_id=f"o{number}@1",
-        member_id=member_id,
-        occurred_at_ms=at_ms,
-        recorded_at_ms=at_ms,
-        order_id=f"o{number}",
-        version=1,
-        status=OrderStatus.PAID,
-        placed_at_ms=at_ms,
-        paid_at_ms=at_ms,
-        delivered_at_ms=None,
-        cancelled_at_ms=None,
-        market="DE",
-        currency="EUR",
-        lines=lines,
-        order_discount_minor=0,
-        paid_with_points_minor=0,
-        shipping_minor=9_95,
-        tax_minor=sum(line.gross_minor for line in lines) // 12,
-    )
+    tax_minor = sum(line.gross_minor for line in lines) // 12
+    ids = f"o{number}@1", f"o{number}"
+    return paid_order(*ids, member_id, at_ms, lines, market="DE", shipping_minor=9_95, tax_minor=tax_minor)
 
 
 def _return(number: int, order: Order, at_ms: int, rnd: Random) -> Return:
