@@ -177,15 +177,7 @@ def test_only_the_inputs_are_left_and_the_same_ledger_comes_out(
 
 def forget_all_but_inputs(pipeline: Pipeline) -> None:
     """Delete the group, and every topic of the pipeline but those of facts and the clock."""
-    inputs = (
-        catalogue.ORDERS,
-        catalogue.RETURNS,
-        catalogue.ENGAGEMENTS,
-        catalogue.MEMBERS,
-        catalogue.COMMANDS,
-        catalogue.CLOCK,
-    )
-    kept = {pipeline.topic(name) for name in inputs}
+    kept = {pipeline.topic(name) for name in (*catalogue.FACTS, catalogue.CLOCK)}
     gone = [name for name in pipeline.topics() if pipeline.prefix in name and name not in kept]
     admin = AdminClient({"bootstrap.servers": pipeline.cluster.bootstrap_servers})
     wait_until(lambda: deleted(admin, pipeline.settings().group), "the group is deleted")

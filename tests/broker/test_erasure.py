@@ -147,9 +147,7 @@ def test_a_full_replay_does_not_bring_the_member_back(pipeline: Pipeline) -> Non
     lived(pipeline)
     erased(pipeline)
 
-    again = Pipeline(
-        pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
-    )
+    again = pipeline.another()
     records = [(topic, record) for topic in catalogue.FACTS for record in pipeline.records(topic)]
     for topic, record in sorted(records, key=lambda pair: pair[1].timestamp_ms):
         again.send_bytes(topic, record.key, record.value, record.timestamp_ms)

@@ -54,9 +54,7 @@ def test_kill_9_in_the_middle_tells_nobody_twice_and_nothing_else(pipeline: Pipe
     assert len(sent) > 100
     assert max(sent.values()) == 1
 
-    again = Pipeline(
-        pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
-    )
+    again = pipeline.another()
     lived(again)
     again.run(REFERENCE, "t0", processor="triggers")
     assert told(again) == killed

@@ -53,9 +53,7 @@ def test_kill_9_three_times_leaves_the_ledger_of_an_undisturbed_run(
         worker.wait()
     pipeline.run()
 
-    undisturbed = Pipeline(
-        pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
-    )
+    undisturbed = pipeline.another()
     undisturbed.send(facts)
     undisturbed.run()
     assert pipeline.digest() == undisturbed.digest()

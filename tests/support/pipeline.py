@@ -62,6 +62,10 @@ class Pipeline:
     def topic(self, name: str) -> str:
         return prefixed(self.prefix, name)
 
+    def another(self) -> Pipeline:
+        """One on the same cluster that has lived through nothing yet, for what an undisturbed one would say."""
+        return Pipeline(self.cluster, self.codec, self.prefix + "again-", self.tmp_path / "again")
+
     def settings(self, replica: str = "w0", **given: Any) -> Settings:
         return settings(
             bootstrap_servers=self.cluster.bootstrap_servers,

@@ -76,9 +76,7 @@ def test_killed_at_every_point_of_a_commit_the_ledger_and_the_state_are_those_of
     heir.terminate()
     assert heir.wait(timeout=180) == 0
 
-    undisturbed = Pipeline(
-        pipeline.cluster, pipeline.codec, pipeline.prefix + "again-", pipeline.tmp_path / "again"
-    )
+    undisturbed = pipeline.another()
     undisturbed.send(facts)
     undisturbed.run()
     assert pipeline.digest() == undisturbed.digest()
