@@ -112,6 +112,10 @@ def _run(app: HardenedApplication, settings: Settings) -> None:
         raise Failure(
             message, "start the worker again; what was not committed is processed again", EXIT_FENCED
         ) from error
+    except Exception as error:
+        if (full := guards.disk_full(app.stopped_by or error, settings.state_dir)) is not None:
+            raise full from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,6 +6,7 @@ input, or on a directory that another worker owns.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -24,6 +25,7 @@ from pipelines.runtime.topic_admin import connect, make_plan
 from pipelines.topics import prefixed
 
 TIMEOUT_S: Final = 15.0
+MAKE_ROOM: Final = "make room or mount a larger volume"
 RESET: Final = "see runbooks/LoyaltyStateWithoutOffsets.md: state, changelog and offsets are reset together"
 
 
@@ -56,9 +58,21 @@ def check_state_dir(state_dir: Path, free_bytes_min: int) -> None:
     free = shutil.disk_usage(state_dir).free
     if free < free_bytes_min:
         what = f"the disk of {state_dir} has {free >> 20} MiB left, {free_bytes_min >> 20} MiB are needed"
-        raise Failure(
-            what, "make room or mount a larger volume; state can be deleted, the changelog restores it"
-        )
+        raise Failure(what, f"{MAKE_ROOM}; state can be deleted, the changelog restores it")
+
+
+def disk_full(error: BaseException, state_dir: Path) -> Failure | None:
+    """What a worker is told whose disk became full while it worked; None when the error is any other.
+
+    RocksDB tells it in words alone, as a plain Exception. The transaction is committed before the state is written,
+    so that what the disk lacks is in the changelog.
+    """
+    if os.strerror(errno.ENOSPC) not in str(error):
+        return None
+    what = f"the disk of {state_dir} became full: {error}"
+    return Failure(
+        what, f"{MAKE_ROOM}, then start the worker again; what it could not write is in the changelog"
+    )
 
 
 def lock_state_dir(state_dir: Path) -> IO[str]:
