@@ -28,7 +28,7 @@ from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
-from pipelines.runtime.signals import told_by_signals
+from pipelines.runtime.signals import leaving_within, told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
 from pipelines.topology import AccountsJoin, TriggersJoin, build, into_transaction
@@ -38,6 +38,8 @@ from state.rocks import RocksStore
 
 POLL_S: Final = 0.25
 GRACE_S: Final = 60.0
+LEAVE_S: Final = 25.0
+"""Longer than a transaction lasts (15 s), and less than any grace given: 30 s is Kubernetes' own default."""
 log = structlog.get_logger()
 
 
@@ -56,9 +58,9 @@ def run_worker(
     """Process facts until a signal says stop, or (for replays) until all that there is has been committed.
 
     What the engine cannot go on from (a fenced transaction, a broker away too long) is a Failure with exit code 75:
-    start again, nothing is lost.
+    start again, nothing is lost. So is what has not come to an end `LEAVE_S` after a signal, whatever it waits for.
     """
-    with guards.check_all(settings):
+    with leaving_within(LEAVE_S, EXIT_FENCED), guards.check_all(settings):
         codec = connect_registry(settings.schema_registry_url)
         profile = Profile()
         app = application(settings)
