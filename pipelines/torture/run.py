@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from pipelines.local import stack
 from pipelines.local.endpoints import Endpoints, given_endpoints
 from pipelines.runtime import offsets
 from pipelines.runtime.settings import settings
+from pipelines.runtime.signals import ASKS_TO_LEAVE
 from pipelines.runtime.topic_admin import connect, ensure_topics
 from pipelines.topics import PARTITIONS, PIPELINES, prefixed
 from pipelines.torture import disks
@@ -132,6 +134,8 @@ class Run:
                 self._torment(ground, result, told, tell, on_struck)
                 if not result.interrupted:
                     _judge_unless(told, ground, result, tell)
+                if result.interrupted:
+                    ground.workers.kill()
         finally:
             stack.down(self.home)
         return result
@@ -286,11 +290,36 @@ class Interrupted(Exception):
 def _judge_unless(told: threading.Event, ground: Ground, result: Result, tell: Tell) -> None:
     """Judge; what keeps it from being judged is a finding, unless somebody interrupted."""
     try:
-        _judge(ground, result, told, tell)
+        with interrupted_by_signals(told):
+            _judge(ground, result, told, tell)
     except Interrupted:
         result.interrupted = True
     except Unmet as unmet:
         result.findings.append(str(unmet))
+    except Exception:
+        if not told.is_set():  # an interrupted query says so in its library's own error
+            raise
+        result.interrupted = True
+
+
+@contextlib.contextmanager
+def interrupted_by_signals(told: threading.Event) -> Iterator[None]:
+    """The first SIGTERM or Ctrl-C raises Interrupted wherever the main thread is, and sets `told`; further ones, and
+    any in the clean-up, change nothing."""
+
+    def interrupt(*_: object) -> None:
+        if not told.is_set():
+            told.set()
+            raise Interrupted
+
+    before = {number: signal.signal(number, interrupt) for number in ASKS_TO_LEAVE}
+    try:
+        if told.is_set():
+            raise Interrupted
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _judge(ground: Ground, result: Result, told: threading.Event, tell: Tell) -> None:

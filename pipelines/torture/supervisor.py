@@ -166,10 +166,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all workers: SIGTERM, and SIGKILL for whoever does not go."""
-        with self._lock:
-            running = [p.process for p in self._posts.values() if p.process and p.process.poll() is None]
-            for post in self._posts.values():
-                post.held = True
+        running = self._hold_all()
         for process in running:
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -180,6 +177,21 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL all workers, and keep their posts empty: where nobody will look at what they leave."""
+        running = self._hold_all()
+        for process in running:
+            process.kill()
+        for process in running:
+            process.wait()
+
+    def _hold_all(self) -> list[subprocess.Popen[bytes]]:
+        """Keep all posts empty from now on; the processes that are still there."""
+        with self._lock:
+            for post in self._posts.values():
+                post.held = True
+            return [p.process for p in self._posts.values() if p.process and p.process.poll() is None]
 
     def resume(self) -> None:
         """Fill all posts again behind a `stop`."""
