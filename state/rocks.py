@@ -30,7 +30,7 @@ class RocksStore:
     steps, and the engine's own way to each is five calls long.
     """
 
-    __slots__ = ("_deleted", "_partition", "_staged", "_stored", "_transaction", "_updated")
+    __slots__ = ("_deleted", "_partition", "_staged", "_transaction", "_updated")
 
     def __init__(self, transaction: Any) -> None:
         assert transaction.status is PartitionTransactionStatus.STARTED, transaction.status
@@ -42,7 +42,6 @@ class RocksStore:
         self._staged = transaction._update_cache
         self._updated: dict[bytes, dict[bytes, bytes]] = self._staged._updated[_CF]
         self._deleted: set[bytes] = self._staged._deleted[_CF]
-        self._stored: Any = self._partition.get_or_create_column_family(_CF)
 
     def get(self, kind: bytes, member_id: str, name: str = "") -> bytes | None:
         prefix = _prefix(kind, member_id)
@@ -52,7 +51,8 @@ class RocksStore:
         staged = self._updated.get(prefix)
         if staged is not None and key in staged:
             return staged[key]
-        found: bytes | None = self._stored.get(key)
+        # asked for each time: kept here it would keep the database open, and its lock, behind the partition's end
+        found: bytes | None = self._partition.get_or_create_column_family(_CF).get(key)
         return found
 
     def put(self, kind: bytes, member_id: str, name: str, value: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quixstreams.state.rocksdb import RocksDBStorePartition
+from quixstreams.state.rocksdb import RocksDBOptions, RocksDBStorePartition
 
 from state.rocks import RocksStore
 from tests.state.contract import A, B, StoreContract
@@ -76,3 +76,19 @@ def test_a_transaction_that_is_over_takes_nothing_more(partition: Any) -> None:
 
     with pytest.raises(AssertionError, match="PREPARED"):
         RocksStore(transaction)
+
+
+def test_a_store_that_outlives_its_partition_keeps_no_database_open(tmp_path: Path) -> None:
+    """As one does that a failure's traceback holds: a database still open here cannot be opened by the next owner."""
+    path = str(tmp_path / "db")
+    first = RocksDBStorePartition(path)
+    outlives = RocksStore(first.begin())
+    outlives.put(b"o", "m", "O1", A)
+    commit(outlives)
+    assert outlives.get(b"o", "m", "O1") == A
+    first.close()
+
+    again = RocksDBStorePartition(path, RocksDBOptions(open_max_retries=0))
+
+    assert RocksStore(again.begin()).get(b"o", "m", "O1") == A
+    again.close()
