@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock
 from time import time
 from typing import Any, Final, NamedTuple
 
 import structlog
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from quixstreams import Application
+from quixstreams.exceptions import PartitionAssignmentError, QuixException
 from quixstreams.kafka.configuration import ConnectionConfig
 from quixstreams.state.rocksdb.options import RocksDBOptions
 
@@ -59,6 +61,13 @@ class HardenedApplication(Application):
     beat_s: float = 0.0
     """When records were last asked for, by the wall clock; 0 before the first time."""
 
+    refused: Exception | None = None
+    """Why partitions could not be taken or given back, until the client's call is over in which that was.
+
+    It must not leave the client's callback: what `consume` had fetched by then is never let go, and the end of the
+    client waits for it for ever.
+    """
+
     settled: bool = False
     """Whether the partitions that were last given to this worker are in hand, and what to restore is known."""
 
@@ -69,30 +78,46 @@ class HardenedApplication(Application):
     def _run_dataframe(self, sink: Any = None) -> None:
         consumer: Any = self._consumer
         states: Any = self._state_manager
-        consumer.poll = self._beating(consumer.poll)
+        for name in ("poll", "consume", "close"):
+            setattr(consumer, name, self._told_behind(getattr(consumer, name)))
         states.do_recovery = _timed_restore(states.do_recovery)
         super()._run_dataframe(sink)
 
-    def _beating(self, poll: Callable[..., Any]) -> Callable[..., Any]:
-        """The poll of a restore, which is the engine's own loop."""
+    def _told_behind(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A call in which partitions come and go, and which is over before it is told that they could not."""
 
-        def polling(*given: Any, **more: Any) -> Any:
+        def calling(*given: Any, **more: Any) -> Any:
             self.beat_s = time()
-            return poll(*given, **more)
+            answer = call(*given, **more)
+            error, self.refused = self.refused, None
+            if error is None:
+                return answer
+            if isinstance(error, (QuixException, KafkaException)):
+                raise error
+            raise PartitionAssignmentError(f"partitions could not be taken or given back: {error}") from error
 
-        return polling
+        return calling
+
+    @contextmanager
+    def _keeping_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  told behind the call, whatever it is
+            self.refused = self.refused or error
 
     def _on_assign(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self._unsettle()
-        super()._on_assign(consumer, topic_partitions)
-        self.settled = True
-        if topic_partitions:
-            metrics.REBALANCES.inc()
-            log.info("partitions assigned", partitions=sorted({tp.partition for tp in topic_partitions}))
+        with self._keeping_refusal():
+            super()._on_assign(consumer, topic_partitions)
+            self.settled = True
+            if topic_partitions:
+                metrics.REBALANCES.inc()
+                log.info("partitions assigned", partitions=sorted({tp.partition for tp in topic_partitions}))
 
     def _on_revoke(self, consumer: Any, topic_partitions: list[TopicPartition]) -> None:
         self._unsettle()
-        super()._on_revoke(consumer, topic_partitions)
+        with self._keeping_refusal():
+            super()._on_revoke(consumer, topic_partitions)
 
     def _exception_handler(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> Any:
         self.stopped_by = exc_val
