@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from confluent_kafka import Producer
 
 from schemas import catalogue
@@ -11,6 +12,7 @@ from schemas.border import LINES_MAX
 from tests.support.facts import line, member, order
 from tests.support.pipeline import Pipeline
 
+pytestmark = pytest.mark.broker
 BROKER_TAKES = 1_048_588
 """Bytes of a batch that a topic takes unless told otherwise; around a record of this key are about 80 of them."""
 

@@ -24,6 +24,7 @@ from tests.support.history import play
 from tests.support.pipeline import Pipeline
 from tests.support.programmes import reference
 
+pytestmark = pytest.mark.broker
 JOINED = member("2026-01-01T00:00:00Z")
 ORDERS = [order(f"O{n}", f"2026-02-0{n}T10:00:00Z") for n in range(1, 7)]
 

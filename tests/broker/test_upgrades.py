@@ -14,6 +14,7 @@ from tests.support.history import play
 from tests.support.pipeline import Pipeline
 from tests.support.programmes import reference
 
+pytestmark = pytest.mark.broker
 NEXT = layout.LAYOUT + 1
 HISTORY = [
     [member("2026-01-01T00:00:00Z"), order("O1", "2026-02-01T10:00:00Z")],
