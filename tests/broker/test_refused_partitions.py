@@ -12,7 +12,7 @@ from pipelines.runtime.engine import EXIT_FENCED
 from schemas import catalogue
 from tests.support.facts import member, order
 from tests.support.history import play
-from tests.support.pipeline import PARTITIONS, Pipeline
+from tests.support.pipeline import PARTITIONS, PATIENCE_S, Pipeline
 from tests.support.programmes import reference
 
 pytestmark = pytest.mark.broker
@@ -27,13 +27,13 @@ def test_state_that_cannot_be_opened_ends_the_worker_and_nothing_is_lost(pipelin
     worker = pipeline.start()
     pipeline.wait_until_caught_up()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=60) == 0
+    assert worker.wait(timeout=PATIENCE_S) == 0
     _put_files_where_state_belongs(pipeline.tmp_path / "state")
     pipeline.send(facts[2:])
 
     worker = pipeline.start()
 
-    assert worker.wait(timeout=60) == EXIT_FENCED
+    assert worker.wait(timeout=PATIENCE_S) == EXIT_FENCED
     said = (pipeline.tmp_path / "w0.log").read_text()
     assert "partitions could not be taken or given back: " in said, said
     shutil.rmtree(pipeline.tmp_path / "state")
