@@ -58,6 +58,7 @@ from pipelines.domain.spending import Answered, Spending, decide, time_out
 from pipelines.domain.timing import activate, expire
 from pipelines.domain.waterfall import repay
 from pipelines.processors import merging
+from pipelines.processors.recent import RecentAccounts
 from state import layout
 from state.store import Store, reschedule
 
@@ -95,12 +96,13 @@ class Accounts:
     def __init__(self, programme: Programme) -> None:
         self.programme = programme
         self._lateness_ms = programme.lateness_days * DAY_MS
+        self._recent = RecentAccounts()
 
     def process(self, fact: Fact | Tick | Handover, store: Store, source: bytes = b"") -> Answer:
         """Apply one input. `source` is what a later refusal of it must be able to show, should it be parked."""
         if isinstance(fact, Tick):
             return self.serve(store.due(fact.at_ms, DUE_MAX), fact.at_ms, store)
-        visit = Visit(self.programme, store, fact.member_id)
+        visit = Visit(self.programme, store, fact.member_id, self._recent)
         if visit.account.erased:
             merging.after_erasure(visit, fact)
             return visit.leave(Outcome.ERASED)
@@ -117,7 +119,7 @@ class Accounts:
         refusals: list[Refusal] = []
         unparked = 0
         for _, member_id in due:
-            visit = Visit(self.programme, store, member_id)
+            visit = Visit(self.programme, store, member_id, self._recent)
             visit.advance(at_ms)
             answer = visit.leave(Outcome.APPLIED)
             results += answer.results
@@ -161,12 +163,13 @@ def _forgotten(programme: Programme, order_id: str, placed_at_ms: int, recorded_
 class Visit:
     """One input's work on one account: what it reads is kept until `leave` writes what has changed."""
 
-    def __init__(self, programme: Programme, store: Store, member_id: str) -> None:
+    def __init__(self, programme: Programme, store: Store, member_id: str, recent: RecentAccounts) -> None:
         value = store.get(layout.ACCOUNT, member_id)
         self.programme = programme
         self._lateness_ms = programme.lateness_days * DAY_MS
         self.store = store
-        self.account = Account(member_id) if value is None else layout.account_of(value)
+        self._recent = recent
+        self.account = Account(member_id) if value is None else recent.take(member_id, value)
         self.book = Book(self._read_lot, self._read_lots, self.account.calendar)
         self.journal = Journal(self.account, programme, self.book)
         self.orders: dict[str, OrderRecord] = {}
@@ -567,7 +570,9 @@ class Visit:
                 self.store.put(layout.LOT, account.member_id, lot_id, layout.lot_bytes(lot))
             else:
                 self.store.delete(layout.LOT, account.member_id, lot_id)
-        self.store.put(layout.ACCOUNT, account.member_id, "", layout.account_bytes(account))
+        written = layout.account_bytes(account)
+        self.store.put(layout.ACCOUNT, account.member_id, "", written)
+        self._recent.keep(account, written)
         results: list[Result] = [*self.journal.entries, *self.changes, *self.answers, *self.handovers]
         balance = account.balance()
         if not (account.erased or _tells_the_same(self._balance, balance)):
