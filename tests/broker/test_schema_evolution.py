@@ -21,17 +21,13 @@ from schemas.registry import COMPATIBILITY, client
 from tests.cli.test_main import loyalty
 from tests.support.facts import member, order
 from tests.support.history import play
+from tests.support.next_build import with_a_field
 from tests.support.pipeline import Pipeline
 from tests.support.programmes import reference
 
 pytestmark = pytest.mark.broker
 JOINED = member("2026-01-01T00:00:00Z")
 ORDERS = [order(f"O{n}", f"2026-02-0{n}T10:00:00Z") for n in range(1, 7)]
-
-
-def with_a_field(schema: dict[str, Any]) -> dict[str, Any]:
-    added = {"name": "gift_note", "type": ["null", "string"], "default": None}
-    return schema | {"fields": [*schema["fields"], added]}
 
 
 def without_the_order_id(schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from schemas import catalogue
 from state import layout
 from tests.support.facts import member, order
 from tests.support.history import play
+from tests.support.next_build import NEXT_LAYOUT, raise_layout
 from tests.support.pipeline import Pipeline
 from tests.support.programmes import reference
 
 pytestmark = pytest.mark.broker
-NEXT = layout.LAYOUT + 1
 HISTORY = [
     [member("2026-01-01T00:00:00Z"), order("O1", "2026-02-01T10:00:00Z")],
     [order("O2", "2026-02-02T10:00:00Z")],
@@ -24,32 +24,27 @@ HISTORY = [
 """What comes while this build runs, while the next one does, and when this one is back."""
 
 
-def next_build(patch: pytest.MonkeyPatch) -> None:
-    """As a build is that raised the layout: it writes the new one and reads both."""
-    read_both = lambda value: memoryview(value)[1:]  # noqa: E731
-    patch.setattr(layout, "_PREFIX", bytes([NEXT]))
-    patch.setattr(layout, "_body", read_both)
-
-
 def test_a_newer_layout_stops_this_build_until_the_newer_build_is_back(pipeline: Pipeline) -> None:
     pipeline.send(HISTORY[0])
     pipeline.run()
     with pytest.MonkeyPatch.context() as patch:
-        next_build(patch)
+        raise_layout(patch.setattr)
         pipeline.send(HISTORY[1])
         pipeline.run()
     before = pipeline.read(catalogue.LEDGER)
     pipeline.send(HISTORY[2])
 
-    with pytest.raises(Failure, match=f"state has layout {NEXT}, this build reads up to {layout.LAYOUT}"):
+    with pytest.raises(
+        Failure, match=f"state has layout {NEXT_LAYOUT}, this build reads up to {layout.LAYOUT}"
+    ):
         pipeline.run()
     shutil.rmtree(pipeline.tmp_path / "state")
-    with pytest.raises(Failure, match=f"state has layout {NEXT}"):
+    with pytest.raises(Failure, match=f"state has layout {NEXT_LAYOUT}"):
         pipeline.run()
     assert pipeline.read(catalogue.LEDGER) == before
 
     with pytest.MonkeyPatch.context() as patch:
-        next_build(patch)
+        raise_layout(patch.setattr)
         pipeline.run()
     told = [entry["entry_id"] for entry in pipeline.read(catalogue.LEDGER)]
     undisturbed = play([fact for part in HISTORY for fact in part], reference()).ledger

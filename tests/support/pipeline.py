@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.support.programmes import reference
 
 PARTITIONS = 2
 PATIENCE_S = 180.0
+THIS_BUILD = ("pipelines.cli.main",)
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -108,9 +109,13 @@ class Pipeline:
         replica: str = "w0",
         processor: str = "accounts",
         programme: Path | None = None,
+        build: Sequence[str] = THIS_BUILD,
         **environment: object,
     ) -> subprocess.Popen[bytes]:
-        """Start a worker as a process of its own, with the reference programme unless another is given."""
+        """Start a worker as a process of its own, with the reference programme unless another is given.
+
+        `build` is the module whose command line it is, and what stands before the command.
+        """
         self.sender.flush()
         told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
         given = {
@@ -121,7 +126,7 @@ class Pipeline:
         command = [
             sys.executable,
             "-m",
-            "pipelines.cli.main",
+            *build,
             "run",
             processor,
             "--topic-prefix",
