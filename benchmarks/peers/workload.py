@@ -30,6 +30,7 @@ from pipelines.domain.programme import DAY_MS
 
 START_MS: Final = 1_760_000_400_000
 SPAN_MS: Final = 20 * DAY_MS
+ENROLLED_MS: Final = START_MS - 30 * DAY_MS
 ZONE: Final = "Europe/Zurich"
 ORDERS: Final = 0.45
 RETURNS: Final = 0.07
@@ -55,7 +56,7 @@ def facts(work: Workload) -> Iterator[Fact]:
     """The workload in order of arrival: first the members that occur, then `work.facts` facts."""
     measured = list(_measured(work))
     for member_id in sorted({fact.member_id for fact in measured}):
-        yield _member(member_id)
+        yield enrolment(member_id, ENROLLED_MS)
     yield from measured
 
 
@@ -65,7 +66,7 @@ def _measured(work: Workload) -> Iterator[Fact]:
     made = 0
     while made < work.facts:
         recorded_ms = START_MS + SPAN_MS * made // work.facts
-        fact = _next(work, made, recorded_ms, sold, rnd)
+        fact = next_fact(work, made, recorded_ms, sold, rnd)
         yield fact
         made += 1
         if made < work.facts and rnd.random() < work.duplicates:
@@ -73,10 +74,11 @@ def _measured(work: Workload) -> Iterator[Fact]:
             made += 1
 
 
-def _next(work: Workload, number: int, at_ms: int, sold: list[Order], rnd: Random) -> Fact:
+def next_fact(work: Workload, number: int, at_ms: int, sold: list[Order], rnd: Random) -> Fact:
+    """The fact of that number, recorded then; `sold` are the orders that can still come back."""
     chance = rnd.random()
     if chance < ORDERS or (chance < ORDERS + RETURNS and not sold):
-        order = _order(number, _member_id(work, rnd), at_ms, rnd)
+        order = some_order(number, drawn_member(work, rnd), at_ms, rnd)
         sold.append(order)
         return order
     if chance < ORDERS + RETURNS:
@@ -84,23 +86,28 @@ def _next(work: Workload, number: int, at_ms: int, sold: list[Order], rnd: Rando
         sold[at], sold[-1] = sold[-1], sold[at]
         return _return(number, sold.pop(), at_ms, rnd)
     late_ms = rnd.randrange(DAY_MS, 10 * DAY_MS) if rnd.random() < work.late else 0
-    return _engagement(number, _member_id(work, rnd), at_ms - late_ms, at_ms, rnd)
+    return _engagement(number, drawn_member(work, rnd), at_ms - late_ms, at_ms, rnd)
 
 
-def _member_id(work: Workload, rnd: Random) -> str:
+def member_name(number: int) -> str:
+    return f"m-{number:07d}"
+
+
+def drawn_member(work: Workload, rnd: Random) -> str:
     """The member of a rank that is drawn with the weight rank^-skew."""
-    return f"m-{int(work.members * rnd.random() ** (1 / (1 - work.skew))):07d}"
+    return member_name(int(work.members * rnd.random() ** (1 / (1 - work.skew))))
 
 
-def _member(member_id: str) -> Member:
-    at_ms = START_MS - 30 * DAY_MS
+def enrolment(member_id: str, at_ms: int) -> Member:
+    """Told a second after it."""
     told_ms = at_ms + 1_000
     return Member(
         f"{member_id}@1", member_id, at_ms, told_ms, 1, at_ms, "DE", ZONE, None, None, (), None
     )  # fmt: skip
 
 
-def _order(number: int, member_id: str, at_ms: int, rnd: Random) -> Order:
+def some_order(number: int, member_id: str, at_ms: int, rnd: Random) -> Order:
+    """One to three articles."""
     articles = rnd.choices(ARTICLES, k=rnd.choice((1, 1, 2, 3)))
     lines = tuple(
         OrderLine(str(n), f"{category}-{rnd.randrange(40)}", category, 1, minor, 0, True)
