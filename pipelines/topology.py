@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from quixstreams.context import message_context
 
 from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from pipelines.domain.ledger import CommandResult, LedgerEntry, NoBalance, NoProgress, Outcome
@@ -30,7 +29,6 @@ from schemas.border import check_fact
 from schemas.codec import Codec, DeadLetter, InvalidFact, Record, topic_of
 from state.rocks import RocksStore
 
-Headers = list[tuple[str, bytes | None]] | None
 log = structlog.get_logger()
 
 
@@ -231,15 +229,6 @@ class TriggersJoin(_Join):
         return fact
 
 
-def into_transaction(app: HardenedApplication) -> Produce:
-    """What produces into the engine's open transaction."""
-
-    def produce(topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
-        app.producer.produce(topic=topic, key=key, value=value, timestamp=timestamp_ms)
-
-    return produce
-
-
 def build(
     app: HardenedApplication,
     join: Callable[[Source, RocksStore], None],
@@ -261,13 +250,22 @@ def build(
     joined: Any = reduce(lambda left, right: left.concat(right), frames)
     joined = joined.__dataframe_clone__(stream=joined.stream, stream_id=pipeline.store)
     joined.register_store()
+    app.each(_processing(app, join, pipeline.store, open_store))
+
+
+def _processing(
+    app: HardenedApplication,
+    join: Callable[[Source, RocksStore], None],
+    store_id: str,
+    open_store: Callable[[Any], RocksStore],
+) -> Callable[[Any], None]:
     context = app.context
 
-    def process(value: bytes | None, key: bytes | None, timestamp_ms: int, headers: Headers) -> None:
-        at = message_context()
-        source = Source(at.topic, at.partition, at.offset, key, value, headers or [], timestamp_ms)
+    def process(message: Any) -> None:
+        source = _source(message)
         try:
-            join(source, open_store(context.checkpoint.get_store_transaction(pipeline.store, at.partition)))
+            # opened for this record alone: a store kept beyond its partition would keep the database open
+            join(source, open_store(context.checkpoint.get_store_transaction(store_id, source.partition)))
         except Exception as error:
             log.error(
                 "a record could not be processed",
@@ -276,4 +274,16 @@ def build(
             )
             raise
 
-    joined.update(process, metadata=True)
+    return process
+
+
+def _source(message: Any) -> Source:
+    return Source(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers() or [],
+        message.timestamp()[1],
+    )

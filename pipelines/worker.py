@@ -31,7 +31,7 @@ from pipelines.runtime.settings import Settings
 from pipelines.runtime.signals import leaving_within, told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
-from pipelines.topology import AccountsJoin, TriggersJoin, build, into_transaction
+from pipelines.topology import AccountsJoin, TriggersJoin, build
 from schemas.codec import Codec
 from schemas.registry import connect as connect_registry
 from state.rocks import RocksStore
@@ -90,7 +90,7 @@ def _tell_build(settings: Settings, programme: Programme) -> None:
 def _join(
     app: HardenedApplication, settings: Settings, programme: Programme, codec: Codec, profile: Profile
 ) -> AccountsJoin | TriggersJoin:
-    produce = into_transaction(app)
+    produce = app.producer.send
     if settings.processor == "accounts":
         return AccountsJoin(Accounts(programme), codec, settings, produce, profile)
     if programme.triggers is None:

@@ -73,7 +73,7 @@ def watch_engine(app: HardenedApplication, profile: Profile) -> None:
     """Have the engine's own poll and commit counted as well."""
     consumer: Any = app.consumer
     context = app.context
-    consumer.poll_row = _counted(consumer.poll_row, profile, "poll")
+    consumer._feed_buffer = _counted(consumer._feed_buffer, profile, "poll")
     context.commit_checkpoint = _counted(context.commit_checkpoint, profile, "commit")
 
 

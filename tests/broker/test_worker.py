@@ -211,3 +211,27 @@ def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> Non
     assert found, "the store is no longer called accounts-v1: a running pipeline would start from nothing"
     changelog = f"changelog__{pipeline.prefix}loyalty-accounts-v1--accounts-v1--default"
     assert changelog in pipeline.topics()
+
+
+def test_a_result_that_the_broker_refuses_commits_nothing(pipeline: Pipeline) -> None:
+    """Results are produced without a report each: it is the commit that must fail."""
+    facts = [*history(members=2, orders=2), END]
+    pipeline.send(facts[:2])
+    pipeline.run()
+    told = len(pipeline.records(catalogue.BALANCES))
+    pipeline.send(facts[2:])
+    waiting = pipeline.lag()
+    pipeline.configure(catalogue.LEDGER, "max.message.bytes", "100")
+
+    with pytest.raises(Failure, match="the engine had to stop"):
+        pipeline.run()
+
+    assert pipeline.lag() == waiting
+    assert len(pipeline.records(catalogue.BALANCES)) == told
+    pipeline.configure(catalogue.LEDGER, "max.message.bytes", "1048588")
+    pipeline.run()
+    alone = [
+        play([f for f in facts if isinstance(f, Tick) or f.member_id == m], reference())
+        for m in ("m-0", "m-1")
+    ]
+    assert sorted(pipeline.entry_ids()) == sorted(e.entry_id for h in alone for e in h.ledger)

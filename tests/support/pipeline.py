@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
 from pipelines.audit.digest import ledger_digest
 from pipelines.audit.reading import Decoder, Record, RegistrySchemas, Topics
 from pipelines.domain.facts import Tick
@@ -161,6 +163,13 @@ class Pipeline:
     def topics(self) -> set[str]:
         """Every topic on the cluster."""
         return set(connect(self.cluster.bootstrap_servers).list_topics(timeout=10).topics)
+
+    def configure(self, name: str, setting: str, value: str) -> None:
+        """Change a setting of a topic on the broker."""
+        admin = connect(self.cluster.bootstrap_servers)
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, self.topic(name), incremental_configs=[entry])
+        admin.incremental_alter_configs([resource])[resource].result(timeout=15)
 
     def digest(self) -> tuple[int, str]:
         return ledger_digest(Topics(self.cluster.bootstrap_servers), self.topic(catalogue.LEDGER))

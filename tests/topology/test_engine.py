@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+from quixstreams.internal_consumer.buffering import InternalConsumerBuffer
 
 from pipelines import worker
 from pipelines.failure import Failure
@@ -135,3 +138,112 @@ def test_settings_come_from_the_environment_and_the_command_line_wins(
 
     assert chosen(tmp_path).commit_interval_ms == 100
     assert chosen(tmp_path, commit_interval_ms=200).commit_interval_ms == 200
+
+
+class Queued:
+    """The client below a producer: what it was given, and who wants to know how each record fared."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, Any, bool]] = []
+        self.full = 0
+
+    def produce(self, topic: str, value: Any = None, key: Any = None, **more: Any) -> None:
+        if self.full:
+            self.full -= 1
+            raise BufferError
+        self.records.append((topic, value, "on_delivery" in more))
+
+    def poll(self, timeout: float = 0) -> int:
+        return 0
+
+    def flush(self, timeout: float) -> int:
+        return 0
+
+
+@pytest.fixture
+def producer(app: engine.HardenedApplication) -> tuple[Any, Queued]:
+    queued = Queued()
+    app.producer._producer._inner_producer = queued
+    return app.producer, queued
+
+
+def test_only_the_last_record_of_a_changelog_partition_reports_its_offset(
+    producer: tuple[Any, Queued],
+) -> None:
+    sending, queued = producer
+    sending.send("ledger", b"m-1", b"entry", 5)
+    for value in (b"1", b"2"):
+        sending.produce("changelog", key=b"k", value=value, headers={}, partition=3)
+    sending.produce("changelog", key=b"k", value=b"x", partition=4)
+
+    sending.flush()
+
+    assert queued.records == [
+        ("ledger", b"entry", False),
+        ("changelog", b"1", False),
+        ("changelog", b"2", True),
+        ("changelog", b"x", True),
+    ]
+
+
+def test_an_abort_leaves_nothing_to_be_sent_with_the_next_transaction(producer: tuple[Any, Queued]) -> None:
+    sending, queued = producer
+    sending.produce("changelog", key=b"k", value=b"1", partition=3)
+
+    sending.abort_transaction(1)
+    sending.flush()
+
+    assert queued.records == []
+
+
+def test_a_full_queue_is_waited_for(producer: tuple[Any, Queued]) -> None:
+    sending, queued = producer
+    queued.full = 2
+
+    sending.send("ledger", b"m-1", b"entry", 5)
+
+    assert queued.records == [("ledger", b"entry", False)]
+
+
+class Message(NamedTuple):
+    """As much of a client's message as the buffer looks at."""
+
+    of: str
+    at_ms: int
+    number: int
+
+    def topic(self) -> str:
+        return self.of
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self.at_ms)
+
+
+def buffered(topics: list[tuple[list[int], bool]]) -> InternalConsumerBuffer:
+    """A buffer with messages of these instants by topic, each idle behind its last one or not."""
+    buffer = InternalConsumerBuffer()
+    names = [f"t{n}" for n in range(len(topics))]
+    buffer.assign_partitions([TopicPartition(name, 0) for name in names])
+    messages = [
+        Message(name, at, n)
+        for name, (given, _) in zip(names, topics, strict=True)
+        for n, at in enumerate(given)
+    ]
+    ends = {(name, 0): len(given) + (not idle) for name, (given, idle) in zip(names, topics, strict=True)}
+    buffer.feed(messages, ends)  # type: ignore[arg-type]
+    return buffer
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 5), max_size=5), st.booleans()), min_size=1, max_size=4))
+def test_messages_come_in_the_buffers_own_order_and_wait_as_it_waits(
+    topics: list[tuple[list[int], bool]],
+) -> None:
+    asked = buffered(topics)
+
+    assert list(engine.in_order(buffered(topics))) == list(iter(asked.pop, None))
