@@ -30,6 +30,7 @@ MODULES: Final = {
     "acls": ("acls",),
     "schemas": ("schemas",),
     "bench": ("bench",),
+    "capacity": ("capacity",),
     "torture": ("torture",),
 }
 """The commands of each module of this package, in the order of `--help`."""

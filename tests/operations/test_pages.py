@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.operations.alerts import alerts_file
 from pipelines.operations.asyncapi import asyncapi_file
+from pipelines.operations.capacity import MEASURED, Figures, capacity_page
 from pipelines.operations.dashboards import DASHBOARDS, dashboard_file
 from pipelines.operations.pages import alerts_page, metrics_page, slo_page
 from tests.operations.drilled import DRILLED
@@ -29,6 +30,7 @@ WRITTEN: dict[str, Callable[[], str]] = {
     "docs/asyncapi.yaml": asyncapi_file,
     "docs/METRICS.md": metrics_page,
     "docs/SLO.md": slo_page,
+    "docs/CAPACITY.md": lambda: capacity_page(Figures.model_validate_json(MEASURED.read_text())),
     "docs/ALERTS.md": lambda: alerts_page(DRILLED, drills()),
     "deploy/monitoring/alerts.yaml": alerts_file,
     "deploy/helm/loyalty/files/alerts.yaml": alerts_file,
