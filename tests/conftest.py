@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name = getattr(config, "workerinput", {}).get("workerid", "")
     if name:
         apart = PORTS_APART * (1 + int(name.removeprefix("gw")))
-        for port in ("KAFKA_PORT", "CONTROLLER_PORT", "REGISTRY_PORT"):
+        for port in ("KAFKA_PORT", "CONTROLLER_PORT", "SECOND_PORT", "REGISTRY_PORT"):
             setattr(embedded, port, getattr(embedded, port) + apart)
 
 

@@ -12,9 +12,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -24,14 +25,18 @@ from confluent_kafka.admin import AdminClient
 
 from pipelines.connection import Security, security
 from pipelines.failure import Failure
+from pipelines.local import small_disk
 from pipelines.local.artefacts import Artefacts
 from pipelines.local.endpoints import alive
 from pipelines.local.secured import Vault, write_private
+from pipelines.local.small_disk import SmallDisk
 
-KAFKA_PORT, CONTROLLER_PORT, REGISTRY_PORT = 19092, 19192, 18081
+KAFKA_PORT, CONTROLLER_PORT, SECOND_PORT, REGISTRY_PORT = 19092, 19192, 19292, 18081
 CLUSTER_ID = "bG95YWx0eS1zdHJlYW1zMQ"
 START_S = 90.0
 STOP_S = 30.0
+DISK = "disk-"
+"""What the process is called, with its broker's number, that keeps the broker's small disk."""
 QUICK_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For a Java that runs briefly or does little: half the time to start. Brokers are compiled fully."""
 
@@ -80,7 +85,20 @@ def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, s
     return {"name": name, "pid": process.pid, "create_time": created, "port": port, "log": str(log)}
 
 
-def broker_properties(node: int, home: Path, ports: list[tuple[int, int]], vault: Vault | None = None) -> str:
+class SecondDoor(NamedTuple):
+    """A second listener of a broker, on `port`; its clients are sent to `advertised`, where something stands before."""
+
+    port: int
+    advertised: int
+
+
+def broker_properties(
+    node: int,
+    home: Path,
+    ports: list[tuple[int, int]],
+    vault: Vault | None = None,
+    doors: Sequence[SecondDoor] = (),
+) -> str:
     """The server.properties of one of `len(ports)` brokers, given each one's (client, controller) port."""
     copies = len(ports)
     client, controller = ports[node - 1]
@@ -94,7 +112,7 @@ def broker_properties(node: int, home: Path, ports: list[tuple[int, int]], vault
         "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
-        "log.dirs": home / f"kafka-{node}",
+        "log.dirs": data_dir(home, node),
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": max(1, copies - 1),
@@ -110,19 +128,34 @@ def broker_properties(node: int, home: Path, ports: list[tuple[int, int]], vault
         "log.retention.ms": -1,
     }
     settings |= {} if vault is None else vault.properties()
+    if doors:
+        door = doors[node - 1]
+        settings["listeners"] = f"{settings['listeners']},SECOND://127.0.0.1:{door.port}"
+        settings["advertised.listeners"] = (
+            f"{settings['advertised.listeners']},SECOND://127.0.0.1:{door.advertised}"
+        )
+        settings["listener.security.protocol.map"] = (
+            f"{settings['listener.security.protocol.map']},SECOND:PLAINTEXT"
+        )
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
 def format_storage(
-    artefacts: Artefacts, home: Path, ports: list[tuple[int, int]], vault: Vault | None = None
+    artefacts: Artefacts,
+    home: Path,
+    ports: list[tuple[int, int]],
+    vault: Vault | None = None,
+    doors: Sequence[SecondDoor] = (),
+    disks: Mapping[int, SmallDisk] = MappingProxyType({}),
 ) -> None:
     """Write every broker's settings, and prepare the storage of those that have none; all at a time."""
     tools = []
     for node in range(1, len(ports) + 1):
         config = home / f"kafka-{node}.properties"
-        write_private(config, broker_properties(node, home, ports, vault).encode())
-        if not (home / f"kafka-{node}" / "meta.properties").exists():
-            command = [*_kafka(artefacts, *QUICK_START), "kafka.tools.StorageTool", "format", "-g"]
+        write_private(config, broker_properties(node, home, ports, vault, doors).encode())
+        if not (data_dir(home, node) / "meta.properties").exists():
+            command = [*_on(disks.get(node)), *_kafka(artefacts, *QUICK_START)]
+            command += ["kafka.tools.StorageTool", "format", "-g"]
             command += ["-t", CLUSTER_ID, "-c", str(config)]
             if vault is not None:
                 command = [command[0], f"@{vault.arguments(command[1:])}"]
@@ -140,12 +173,38 @@ def format_storage(
         )
 
 
-def start_broker(artefacts: Artefacts, home: Path, node: int, ports: list[tuple[int, int]]) -> Spawned:
+def start_broker(
+    artefacts: Artefacts,
+    home: Path,
+    node: int,
+    ports: list[tuple[int, int]],
+    disk: SmallDisk | None = None,
+) -> Spawned:
     """Start the broker `node`, counted from 1, whose storage is prepared."""
     heap = "512m" if len(ports) == 1 else "256m"
-    command = [*_kafka(artefacts, f"-Xmx{heap}", f"-Xms{heap}", "-Dlog4j2.level=WARN"), "kafka.Kafka"]
+    command = [
+        *_on(disk),
+        *_kafka(artefacts, f"-Xmx{heap}", f"-Xms{heap}", "-Dlog4j2.level=WARN"),
+        "kafka.Kafka",
+    ]
     command.append(str(home / f"kafka-{node}.properties"))
     return spawn(f"kafka-{node}", command, home, ports[node - 1][0], {}, home)
+
+
+def data_dir(home: Path, node: int) -> Path:
+    """Where the broker `node` keeps its data."""
+    return home / f"kafka-{node}"
+
+
+def start_disk(home: Path, node: int) -> Spawned:
+    """Have a disk of its own, in memory, at the data of the broker `node`, for as long as this process runs."""
+    data = data_dir(home, node)
+    data.mkdir(parents=True, exist_ok=True)
+    return spawn(f"{DISK}{node}", small_disk.keeper(data), home, 0, {}, home)
+
+
+def _on(disk: SmallDisk | None) -> list[str]:
+    return [] if disk is None else disk.inside
 
 
 def _kafka(artefacts: Artefacts, *options: str) -> list[str]:

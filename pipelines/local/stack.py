@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from confluent_kafka.admin import AdminClient
 
 from pipelines.connection import Security, security
 from pipelines.failure import Failure
-from pipelines.local import embedded
+from pipelines.local import embedded, small_disk
 from pipelines.local.artefacts import artefacts, cache_dir, recipe
 from pipelines.local.endpoints import Endpoints, alive, given_endpoints, read_state, state_file
 from pipelines.local.secured import ADMIN, Vault
+from pipelines.local.small_disk import SmallDisk
 
 COMPOSE_PARTS = ("kafka", "registry")
 DOCKER_PORTS = (9092, 8081)
@@ -56,8 +57,21 @@ class Status:
     parts: tuple[Part, ...]
 
 
-def up(home: Path, brokers: int = 1, *, use_docker: bool = True, secure: bool = False) -> Endpoints:
-    """Have Kafka and the registry answer; what runs already is left as it is. Half a start is taken back."""
+def up(
+    home: Path,
+    brokers: int = 1,
+    *,
+    use_docker: bool = True,
+    secure: bool = False,
+    advertised: Sequence[int] = (),
+    small_disks: Sequence[int] = (),
+) -> Endpoints:
+    """Have Kafka and the registry answer; what runs already is left as it is. Half a start is taken back.
+
+    Embedded brokers of a new stack can have a second door each, for what stands before it on its `advertised` port;
+    `second_doors` has theirs. Those of `small_disks`, counted from 1, keep their data on disks of their own, which last
+    until `down`.
+    """
     if (given := given_endpoints()) is not None:
         _check(given)
         return given
@@ -69,7 +83,9 @@ def up(home: Path, brokers: int = 1, *, use_docker: bool = True, secure: bool = 
         embedded_runs = last.get("embedded", {}).get("up")
         if not secure and not embedded_runs and use_docker and docker_answers():
             return _up_docker(home, last.get("docker", {}))
-        return _up_embedded(home, brokers, last.get("embedded", {}), secure=secure)
+        return _up_embedded(
+            home, brokers, last.get("embedded", {}), secure, advertised=advertised, small_disks=small_disks
+        )
 
 
 def _refuse_sources(home: Path) -> None:
@@ -88,7 +104,15 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _up_embedded(home: Path, brokers: int, before: dict[str, Any], *, secure: bool) -> Endpoints:
+def _up_embedded(
+    home: Path,
+    brokers: int,
+    before: dict[str, Any],
+    secure: bool,
+    *,
+    advertised: Sequence[int],
+    small_disks: Sequence[int],
+) -> Endpoints:
     if before.get("brokers", brokers) != brokers:
         raise Failure(
             f"{home} holds a cluster of {before['brokers']}, whose size cannot change to {brokers} in place",
@@ -104,15 +128,20 @@ def _up_embedded(home: Path, brokers: int, before: dict[str, Any], *, secure: bo
     embedded.stop(before.get("processes", []))
     pieces = artefacts()
     home.mkdir(parents=True, exist_ok=True)
-    state = _plan(brokers, before, secure=secure)
+    state = _plan(brokers, before, secure=secure, advertised=advertised)
     ports, vault = _ports(state), _vault(home, state)
     try:
         if vault is not None:
             vault.fill()
-        embedded.format_storage(pieces, home, ports, vault)
+        for node in small_disks:
+            with embedded.undisturbed():
+                _record(home, state, embedded.start_disk(home, node))
+            small_disk.wait_until_there(_disks(home, state)[node])
+        embedded.format_storage(pieces, home, ports, vault, _doors(state), _disks(home, state))
         for node in range(1, brokers + 1):
             with embedded.undisturbed():
-                _record(home, state, embedded.start_broker(pieces, home, node, ports))
+                disk = _disks(home, state).get(node)
+                _record(home, state, embedded.start_broker(pieces, home, node, ports, disk))
         with embedded.undisturbed():
             _record(home, state, embedded.start_registry(pieces, home, state["registry_port"], vault))
         found = _wait(home, state)
@@ -130,18 +159,22 @@ def _vault(home: Path, state: dict[str, Any]) -> Vault | None:
     return Vault(home) if state.get("secure") else None
 
 
-def _plan(brokers: int, before: dict[str, Any], *, secure: bool) -> dict[str, Any]:
+def _plan(
+    brokers: int, before: dict[str, Any], *, secure: bool, advertised: Sequence[int] = ()
+) -> dict[str, Any]:
     """A stack that does not run yet, on the ports of last time where they are free."""
     taken: set[int] = set()
     first = [[embedded.KAFKA_PORT + n, embedded.CONTROLLER_PORT + n] for n in range(brokers)]
     ports = [[embedded.free_port(port, taken) for port in pair] for pair in before.get("ports", first)]
     registry_port = embedded.free_port(before.get("registry_port", embedded.REGISTRY_PORT), taken)
+    doors = [(embedded.free_port(embedded.SECOND_PORT, taken), port) for port in advertised]
     return {
         "way": "embedded",
         "up": False,
         "brokers": brokers,
         "secure": secure,
         "ports": ports,
+        "second_doors": doors,
         "registry_port": registry_port,
         "bootstrap_servers": ",".join(f"127.0.0.1:{client}" for client, _ in ports),
         "schema_registry_url": _registry_url(registry_port, secure=secure),
@@ -151,6 +184,28 @@ def _plan(brokers: int, before: dict[str, Any], *, secure: bool) -> dict[str, An
 
 def _ports(state: dict[str, Any]) -> list[tuple[int, int]]:
     return [(client, controller) for client, controller in state["ports"]]
+
+
+def _doors(state: dict[str, Any]) -> list[embedded.SecondDoor]:
+    return [embedded.SecondDoor(*door) for door in state.get("second_doors", ())]
+
+
+def second_doors(home: Path) -> list[int]:
+    """The ports of the embedded brokers' second listeners, in order; none when they have none."""
+    return [door.port for door in _doors(read_state(home.absolute()))]
+
+
+def _disks(home: Path, state: dict[str, Any]) -> dict[int, SmallDisk]:
+    """By broker, the small disks that are there."""
+    keepers = [p for p in state["processes"] if p["name"].startswith(embedded.DISK) and alive(p) is not None]
+    numbers = {int(p["name"].removeprefix(embedded.DISK)): p["pid"] for p in keepers}
+    return {node: SmallDisk(embedded.data_dir(home, node), pid) for node, pid in numbers.items()}
+
+
+def disk_of(home: Path, node: int) -> SmallDisk | None:
+    """The small disk of a broker; None where it has none of its own."""
+    home = home.absolute()
+    return _disks(home, read_state(home)).get(node)
 
 
 def _registry_url(port: int, *, secure: bool = False) -> str:
@@ -316,6 +371,11 @@ def signal_part(home: Path, name: str, number: signal.Signals) -> None:
         found.send_signal(number)
 
 
+def runs(home: Path, name: str) -> bool:
+    """Whether an embedded process runs, by its name."""
+    return _running(home, name) is not None
+
+
 def _running(home: Path, name: str) -> psutil.Process | None:
     there = (alive(p) for p in read_state(home.absolute())["processes"] if p["name"] == name)
     return next((found for found in there if found is not None), None)
@@ -333,7 +393,8 @@ def restart_brokers(home: Path, *nodes: int) -> None:
     started = []
     for node in nodes:
         with embedded.undisturbed():
-            started.append(embedded.start_broker(artefacts(), home, node, ports))
+            disk = _disks(home, state).get(node)
+            started.append(embedded.start_broker(artefacts(), home, node, ports, disk))
             _record(home, state, started[-1])
     for node in nodes:
         address = f"127.0.0.1:{ports[node - 1][0]}"

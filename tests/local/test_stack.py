@@ -121,6 +121,16 @@ def test_three_brokers_keep_three_copies_and_write_to_two(tmp_path: Path) -> Non
     assert "advertised.listeners=CLIENT://127.0.0.1:2" in settings
 
 
+def test_a_second_door_of_a_broker_sends_its_clients_to_what_stands_before_it(tmp_path: Path) -> None:
+    doors = [embedded.SecondDoor(7, 17), embedded.SecondDoor(8, 18)]
+
+    settings = embedded.broker_properties(2, tmp_path, [(1, 4), (2, 5)], doors=doors).splitlines()
+
+    assert "listeners=CLIENT://127.0.0.1:2,CONTROLLER://127.0.0.1:5,SECOND://127.0.0.1:8" in settings
+    assert "advertised.listeners=CLIENT://127.0.0.1:2,SECOND://127.0.0.1:18" in settings
+    assert "inter.broker.listener.name=CLIENT" in settings, "brokers do not use it among themselves"
+
+
 def test_status_tells_scripts_that_nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOYALTY_HOME", str(home))
 
