@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
 from threading import Lock
-from time import time
+from time import monotonic, time
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -49,6 +49,10 @@ class Looked(NamedTuple):
     restoring: bool
 
 
+class EndInDoubt(QuixException):
+    """A transaction took so long to end that a request of it may have been sent twice, and one still be under way."""
+
+
 class HardenedApplication(Application):
     """An application that never commits what it processed before it lost its partitions."""
 
@@ -77,6 +81,9 @@ class HardenedApplication(Application):
 
     settled: bool = False
     """Whether the partitions that were last given to this worker are in hand, and what to restore is known."""
+
+    asks_again_s: float = float("inf")
+    """After how long without an answer the producer's client sends a request again, by another connection."""
 
     def _get_internal_producer(self, on_error: Any = None, transactional: bool | None = None) -> Any:
         if transactional is False:  # for what the engine writes beside transactions
@@ -126,7 +133,28 @@ class HardenedApplication(Application):
         for name in ("poll", "consume", "close"):
             setattr(consumer, name, self._told_behind(getattr(consumer, name)))
         states.do_recovery = _timed_restore(states.do_recovery)
+        producer: Any = self._producer
+        for name in ("commit_transaction", "abort_transaction"):
+            setattr(producer, name, self._asked_once(getattr(producer, name)))
         super()._run_dataframe(sink)
+
+    def _asked_once(self, end: Callable[..., None]) -> Callable[..., None]:
+        """An end of a transaction behind which no other begins, where it may have been asked for twice.
+
+        The client asks again when no answer comes. The first request may still be under way then, in the network or in
+        a broker that has stopped for a while, and would end whatever transaction it meets: without its offsets, or in
+        the middle. Brokers refuse it only once somebody has begun anew under the transactional id, as the worker does
+        when it starts.
+        """
+
+        def ending(*given: Any, **more: Any) -> None:
+            began = monotonic()
+            end(*given, **more)
+            took_s = monotonic() - began
+            if took_s >= self.asks_again_s:
+                raise EndInDoubt(f"a transaction ended after {took_s:.0f} s, and may have been ended twice")
+
+        return ending
 
     def _told_behind(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """A call in which partitions come and go, and which is over before it is told that they could not."""
@@ -261,7 +289,7 @@ def _timed_restore(restore: Callable[[], Any]) -> Callable[[], Any]:
 
 def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
     """The engine of one worker. Every setting here has a test that fails when it is taken away."""
-    return HardenedApplication(
+    made = HardenedApplication(
         broker_address=ConnectionConfig.from_librdkafka_dict(kafka_client(settings.bootstrap_servers)),
         consumer_group=settings.group,
         processing_guarantee="exactly-once",
@@ -285,6 +313,7 @@ def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
         producer_extra_config={
             "transactional.id": settings.transactional_id,
             "transaction.timeout.ms": settings.transaction_timeout_ms,
+            "socket.timeout.ms": settings.transaction_timeout_ms,
             "message.max.bytes": ACCOUNT_BYTES_MAX,
             "compression.type": "lz4",
             "linger.ms": 5,
@@ -292,3 +321,5 @@ def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
         loglevel=None,
         **callbacks,
     )
+    made.asks_again_s = settings.transaction_timeout_ms / 1000
+    return made

@@ -52,6 +52,10 @@ def test_ids_are_stable_across_restarts(app: Any) -> None:
     assert app.config.consumer_extra_config["group.instance.id"] == "w7"
 
 
+def test_who_asked_for_an_end_longer_than_a_request_waits_may_have_asked_twice(app: Any) -> None:
+    assert app.config.producer_extra_config["socket.timeout.ms"] == app.asks_again_s * 1000 == 15_000
+
+
 def test_state_lies_where_it_was_told(app: Any, tmp_path: Path) -> None:
     assert Path(app.config.state_dir) == tmp_path / "state"
 
