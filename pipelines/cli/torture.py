@@ -18,6 +18,7 @@ from pipelines.failure import Failure
 from pipelines.local.endpoints import home_dir
 from pipelines.runtime.signals import told_by_signals
 from pipelines.torture.faults import ALL, chosen
+from pipelines.torture.matrix import MATRIX, where
 from pipelines.torture.page import by_fault, write_page
 from pipelines.torture.run import Result, Run, Struck
 
@@ -52,7 +53,7 @@ def torture(
     stops them at the end. Facts come late, twice, out of order, and some are bad. Exit code 1 when anything was found.
     """
     if list_them:
-        Console().print(_list())
+        Console().print(_list(), _elsewhere())
         return
     words = tuple(word.strip() for word in only.split(",") if word.strip())
     console = Console(stderr=True, highlight=False)
@@ -125,6 +126,16 @@ def _list() -> Table:
     table = Table("fault", "name", "required", title="Faults")
     for fault in sorted(ALL, key=lambda f: (int(f.number[1:]), f.name)):
         table.add_row(fault.number, fault.name, fault.required)
+    return table
+
+
+def _elsewhere() -> Table:
+    """What a run strikes by no fault of its own: by the feed, or not at all."""
+    table = Table("fault", "what", "where it is shown", title="Without a fault of their own")
+    own = {fault.number for fault in ALL}
+    for row in MATRIX:
+        if row.number not in own:
+            table.add_row(row.number, row.what, escape(where(row).replace("`", "")))
     return table
 
 

@@ -37,3 +37,5 @@ class Fault:
     """How often it is drawn, against the others."""
     alone: bool = False
     """Never on top of another fault."""
+    possible: Callable[[], bool] = lambda: True
+    """Whether this machine lets it be struck."""

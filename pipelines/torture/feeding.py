@@ -9,13 +9,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message
 
-from pipelines.domain.facts import Tick
+from pipelines.domain.facts import Order, OrderStatus, Tick
 from pipelines.domain.programme import DAY_MS
 from pipelines.failure import Failure
 from pipelines.feeds import simulate
@@ -154,6 +155,9 @@ class Feed:
         self._go.set()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._awaited: Counter[int] = Counter()
+        self._last_order: Order | None = None
+        self._hot: Callable[[int], Order] | None = None
+        self._heats = count(1)
         self.now_ms = 0
         self.factor = 1.0
         self.sent: list[Sent] = []
@@ -191,21 +195,34 @@ class Feed:
         finally:
             self.factor = 1.0
 
-    def again(self, count: int) -> int:
+    @contextlib.contextmanager
+    def hot(self) -> Iterator[str]:
+        """Have half of all facts be one member's meanwhile: whoever ordered last orders on and on. Who it is."""
+        with self._lock:
+            order = self._last_order
+        if order is None:
+            raise Failure("nobody has ordered yet", "feed orders first")
+        self._hot = orders_on(order, f"hot-{next(self._heats)}")
+        try:
+            yield order.member_id
+        finally:
+            self._hot = None
+
+    def again(self, number: int) -> int:
         """Send the last so many records once more, in the order of before; how many those were."""
         with self._lock:
-            some = list(self._recent)[-count:]
+            some = list(self._recent)[-number:]
         for out in some:
             self.hand_over(out)
         return len(some)
 
-    def bad_ones(self, count: int, rnd: Random) -> int:
+    def bad_ones(self, number: int, rnd: Random) -> int:
         """Send so many bad records in a row, made of the last good ones."""
         with self._lock:
             good = list(self._recent)
-        for _ in range(count if good else 0):
+        for _ in range(number if good else 0):
             self.hand_over(spoiled(rnd.choice(good), rnd))
-        return count if good else 0
+        return number if good else 0
 
     def giant(self, size: int, rnd: Random) -> None:
         """Send a record of so many bytes that is no fact."""
@@ -264,14 +281,44 @@ class Feed:
     def _outgoing(self) -> Iterator[Out]:
         for arrival in self._history:
             fact: Any = arrival.fact
-            good = Out(
-                topic_of(fact), fact.member_id.encode(), self._codec.encode(fact), fact.recorded_at_ms, False
-            )
+            good = self._good(fact)
             with self._lock:
                 self._recent.append(good)
+                if isinstance(fact, Order):
+                    self._last_order = fact
             yield good
             if self._rnd.random() < self._bad:
                 yield spoiled(good, self._rnd)
+            if (orders_on := self._hot) is not None:
+                yield self._good(orders_on(self.now_ms))
+
+    def _good(self, fact: Any) -> Out:
+        key, value = fact.member_id.encode(), self._codec.encode(fact)
+        return Out(topic_of(fact), key, value, fact.recorded_at_ms, bad=False)
+
+
+def orders_on(order: Order, named: str) -> Callable[[int], Order]:
+    """The same order again and again under other ids, paid at the given instant or just behind the one before."""
+    numbers, last_ms = count(1), 0
+
+    def next_at(now_ms: int) -> Order:
+        nonlocal last_ms
+        last_ms = max(now_ms, last_ms + 1)
+        order_id = f"{order.order_id}-{named}-{next(numbers)}"
+        return order._replace(
+            event_id=f"sim-{order_id}@1",
+            order_id=order_id,
+            version=1,
+            status=OrderStatus.PAID,
+            occurred_at_ms=last_ms,
+            recorded_at_ms=last_ms,
+            placed_at_ms=last_ms,
+            paid_at_ms=last_ms,
+            delivered_at_ms=None,
+            cancelled_at_ms=None,
+        )
+
+    return next_at
 
 
 def members_for(rate: float, seconds: float) -> int:

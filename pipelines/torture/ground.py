@@ -9,6 +9,7 @@ from pipelines.local.endpoints import Endpoints
 from pipelines.torture.feeding import Clock, Feed
 from pipelines.torture.servers import Servers
 from pipelines.torture.supervisor import Supervisor
+from pipelines.torture.wire import Wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +22,7 @@ class Ground:
     workers: Supervisor
     feed: Feed
     clock: Clock
+    wire: Wire
+    wired: str
+    """The worker whose every connection to a broker goes over the wire."""
     prefix: str = ""

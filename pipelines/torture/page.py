@@ -8,9 +8,12 @@ from statistics import median
 from typing import Any, Final
 
 from pipelines.failure import Failure
+from pipelines.torture.matrix import MATRIX, where
 
 BEGIN: Final = "<!-- run: written by `loyalty torture --report`, do not edit -->"
 END: Final = "<!-- end of run -->"
+MATRIX_BEGIN: Final = "<!-- matrix: written from pipelines/torture/matrix.py, do not edit -->"
+MATRIX_END: Final = "<!-- end of matrix -->"
 
 
 def by_fault(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -36,9 +39,20 @@ def write_page(page: Path, document: Mapping[str, Any], command: str) -> None:
     text = page.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise Failure(f"{page} has no marks for a run", f"put two lines into it: {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{BEGIN}\n{tables(document, command)}{END}{after}", encoding="utf-8")
+    page.write_text(_between(text, BEGIN, tables(document, command), END), encoding="utf-8")
+
+
+def with_matrix(text: str) -> str:
+    """The page's text with the fault matrix between its marks."""
+    rows = [(row.number, row.what, where(row)) for row in MATRIX]
+    return _between(
+        text, MATRIX_BEGIN, _markdown(("Fault", "What", "Where it is shown"), rows, 3) + "\n", MATRIX_END
+    )
+
+
+def _between(text: str, begin: str, new: str, end: str) -> str:
+    before, rest = text.split(begin, 1)
+    return f"{before}{begin}\n{new}{end}{rest.split(end, 1)[1]}"
 
 
 def tables(document: Mapping[str, Any], command: str) -> str:

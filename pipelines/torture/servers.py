@@ -9,6 +9,8 @@ from typing import Final
 from pipelines.local import stack
 
 BROKERS: Final = (1, 2, 3)
+ON_SMALL_DISK: Final = 3
+"""The broker that has a disk of its own, where this machine lets it."""
 REGISTRY: Final = "registry"
 
 
@@ -34,6 +36,23 @@ class Servers:
     def start_registry(self) -> None:
         """Start it with its old schemas, and wait until it answers."""
         stack.restart_registry(self._home)
+
+    def fill_disk(self) -> bool:
+        """Leave the broker on the small disk no room; whether there is such a disk."""
+        disk = stack.disk_of(self._home, ON_SMALL_DISK)
+        if disk is not None:
+            disk.fill()
+        return disk is not None
+
+    def clear_disk(self) -> None:
+        """Give it its room again."""
+        disk = stack.disk_of(self._home, ON_SMALL_DISK)
+        if disk is not None:
+            disk.clear()
+
+    def ended(self, broker: int) -> bool:
+        """Whether its process has ended."""
+        return not stack.runs(self._home, f"kafka-{broker}")
 
     def pause(self, name: str) -> None:
         """SIGSTOP a part, `kafka-2` or `registry`, as a long garbage collection or a frozen machine would."""

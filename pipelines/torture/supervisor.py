@@ -46,10 +46,19 @@ class _Post:
 class Supervisor:
     """Keeps a worker at each post, until it is held back; remembers every exit."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], posts: Mapping[str, str]) -> None:
-        """`posts` has the processor of each replica."""
+    def __init__(
+        self,
+        home: Path,
+        environment: Mapping[str, str],
+        posts: Mapping[str, str],
+        more: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """`posts` has the processor of each replica, `more` what only some of them have in their environment."""
         self._home, self._environment = home, dict(environment)
-        self._posts = {replica: _Post(processor) for replica, processor in posts.items()}
+        own = more or {}
+        self._posts = {
+            replica: _Post(processor, more=dict(own.get(replica, {}))) for replica, processor in posts.items()
+        }
         self._lock = threading.RLock()
         self._over = threading.Event()
         self.exits: list[Exit] = []
@@ -122,6 +131,22 @@ class Supervisor:
                     post.held, post.back_at_s = False, 0.0
 
     @contextlib.contextmanager
+    def stood_in(
+        self, replica: str, launcher: Sequence[str], **more: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Have another process in a worker's place, on its state, until the end; then the worker comes back."""
+        with self.held(replica):
+            processor = self._posts[replica].processor
+            process = self.spawn(
+                replica, processor, self._home / "state", self.log(replica), launcher, **more
+            )
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
+
+    @contextlib.contextmanager
     def joined(self, replica: str, processor: str = "accounts", **more: str) -> Iterator[None]:
         """Have one more worker, which is asked to leave at the end; its state goes with it."""
         with self._lock:
@@ -149,8 +174,10 @@ class Supervisor:
     ) -> subprocess.Popen[bytes]:
         """Start a process that nobody watches: a twin of a worker, for instance. Whoever starts it ends it.
 
-        `launcher` is the module that takes the command, and what it wants before that.
+        `launcher` is the module that takes the command, and what it wants before that. Where the name is a post's, it
+        has that post's environment.
         """
+        post = self._posts.get(replica)
         command = [sys.executable, "-m", *launcher, "run", processor]
         command += ["--replica", replica, "--state-dir", str(state_dir)]
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +187,7 @@ class Supervisor:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=os.environ | self._environment | more,
+                env=os.environ | self._environment | ({} if post is None else post.more) | more,
                 start_new_session=True,
             )
 
@@ -201,9 +228,7 @@ class Supervisor:
 
     def _fill(self, replica: str) -> None:
         post = self._posts[replica]
-        post.process = self.spawn(
-            replica, post.processor, self._home / "state", self.log(replica), **post.more
-        )
+        post.process = self.spawn(replica, post.processor, self._home / "state", self.log(replica))
         post.started_s = time.monotonic()
 
     def _watch(self) -> None:

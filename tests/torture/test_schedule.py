@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from pipelines.failure import Failure
 from pipelines.torture.fault import Fault
-from pipelines.torture.faults import ALL, chosen
+from pipelines.torture.faults import ALL, chosen, possible
 from pipelines.torture.page import BEGIN, END, write_page
 from pipelines.torture.schedule import Step, schedule
 
@@ -47,6 +48,14 @@ def test_faults_are_chosen_by_number_or_name_and_an_unknown_one_is_refused() -> 
     assert chosen([]) == ALL
     with pytest.raises(Failure, match="there is no fault F99"):
         chosen(["F6", "F99"])
+
+
+def test_what_this_machine_does_not_let_be_struck_is_left_out_by_name_and_nothing_at_all_is_refused() -> None:
+    here, nowhere = ALL[0], replace(ALL[1], possible=lambda: False)
+
+    assert possible([here, nowhere]) == ((here,), (nowhere.name,))
+    with pytest.raises(Failure, match=nowhere.name):
+        possible([nowhere])
 
 
 DOCUMENT = {

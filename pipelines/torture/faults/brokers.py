@@ -9,10 +9,14 @@ from typing import Final
 
 from confluent_kafka import ElectionType
 
+from pipelines.local import small_disk
 from pipelines.runtime.topic_admin import connect
-from pipelines.torture.fault import Fault
+from pipelines.torture.fault import Fault, Unmet
+from pipelines.torture.faults.workers import wait_for
 from pipelines.torture.ground import Ground
-from pipelines.torture.servers import BROKERS
+from pipelines.torture.servers import BROKERS, ON_SMALL_DISK
+
+NO_ROOM_S: Final = 60.0
 
 
 @contextlib.contextmanager
@@ -74,6 +78,20 @@ def kill_all(ground: Ground, _: Random) -> Iterator[str]:
         ground.servers.start(*BROKERS)
 
 
+@contextlib.contextmanager
+def disk_full(ground: Ground, _: Random) -> Iterator[str]:
+    """A broker's disk has no room, and the broker gives up; it comes back when there is room."""
+    if not ground.servers.fill_disk():
+        raise Unmet(f"kafka-{ON_SMALL_DISK} has no small disk: this machine makes no user namespaces")
+    try:
+        if not wait_for(lambda: ground.servers.ended(ON_SMALL_DISK), NO_ROOM_S):
+            raise Unmet(f"kafka-{ON_SMALL_DISK} still runs {NO_ROOM_S:.0f} s after its disk was full")
+        yield f"kafka-{ON_SMALL_DISK}"
+    finally:
+        ground.servers.clear_disk()
+        ground.servers.start(ON_SMALL_DISK)
+
+
 GOES_ON: Final = "The other two go on; workers go on, or leave and start again"
 WAITS: Final = "Nothing is acknowledged meanwhile; all goes on when the brokers are back"
 
@@ -84,5 +102,15 @@ FAULTS: Final = (
     Fault("F10", "all-brokers-killed", WAITS, kill_all, (2, 6), recovers_s=120, weight=2, alone=True),
     Fault("F11", "broker-paused", GOES_ON, pause, (5, 8), recovers_s=90, weight=2),
     Fault("F11", "broker-paused-long", GOES_ON, pause, (16, 20), recovers_s=90),
+    Fault(
+        "F19",
+        "broker-disk-full",
+        GOES_ON,
+        disk_full,
+        (1, 5),
+        recovers_s=120,
+        alone=True,
+        possible=small_disk.possible,
+    ),
     Fault("F12", "leaders-moved", GOES_ON, move_leaders, (0, 1), recovers_s=90, weight=2),
 )

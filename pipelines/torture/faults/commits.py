@@ -25,24 +25,19 @@ def killed_at(point: KillPoint) -> Strike:
     def strike(ground: Ground, rnd: Random) -> Iterator[str]:
         replica = rnd.choice(ground.workers.replicas("accounts"))
         passage = rnd.randint(1, PASSAGE_MAX)
-        with ground.workers.held(replica):
-            _die(ground, replica, point, passage)
+        _die(ground, replica, point, passage)
         yield f"{replica}, at {point} of commit {passage}"
 
     return strike
 
 
 def _die(ground: Ground, replica: str, point: KillPoint, passage: int) -> None:
-    mark, log = log_size(ground, replica), ground.workers.log(replica)
-    launcher = (LAUNCHER, str(point), str(passage))
-    worker = ground.workers.spawn(replica, "accounts", ground.home / "state", log, launcher=launcher)
-    try:
-        code = worker.wait(DEAD_S)
-    except subprocess.TimeoutExpired as still:
-        raise Unmet(f"{replica} did not come to {point} {passage} times within {DEAD_S:.0f} s") from still
-    finally:
-        worker.kill()
-        worker.wait()
+    mark = log_size(ground, replica)
+    with ground.workers.stood_in(replica, (LAUNCHER, str(point), str(passage))) as worker:
+        try:
+            code = worker.wait(DEAD_S)
+        except subprocess.TimeoutExpired as still:
+            raise Unmet(f"{replica} did not come to {point} {passage} times within {DEAD_S:.0f} s") from still
     if code != -signal.SIGKILL or not told_since(ground, replica, mark, f"{LAST_WORDS}{point} "):
         raise Unmet(f"{replica} ended with {code} before {point}")
 

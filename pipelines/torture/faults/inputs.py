@@ -44,12 +44,21 @@ def backlog(ground: Ground, _: Random) -> Iterator[str]:
         yield "all workers, at five times the rate"
 
 
+@contextlib.contextmanager
+def hot_member(ground: Ground, _: Random) -> Iterator[str]:
+    with ground.feed.hot() as member:
+        yield f"{member}, half of all facts"
+
+
 LETTERS: Final = "Each is one dead letter, byte for byte; the workers live"
 
 FAULTS: Final = (
     Fault("F23", "bad-facts", LETTERS, bad_facts, (0, 1), weight=3),
     Fault("F26", "giant-record", LETTERS, giant, (0, 1), weight=2),
     Fault("F29", "facts-again", "Counted as duplicates; nothing else", again, (0, 1), weight=2),
+    Fault(
+        "F36", "hot-member", "One partition lags and goes back; nothing else", hot_member, (6, 12), weight=2
+    ),
     Fault("F37", "burst", "Lag grows and goes back", burst, (3, 6), weight=2),
     Fault("F37", "backlog", "It is caught up with", backlog, (4, 8), weight=2),
 )
