@@ -137,23 +137,25 @@ class Run:
         tell("starting three brokers, a registry and the workers")
         if left_out:
             tell(f"not struck, because this machine does not let it: {', '.join(left_out)}")
-        wire = Wire(len(BROKERS))
-        try:
-            disks = (ON_SMALL_DISK,) if small_disk.possible() else ()
-            found = stack.up(
-                self.home, len(BROKERS), use_docker=False, advertised=wire.ports, small_disks=disks
-            )
-            wire.lead_to(stack.second_doors(self.home))
-            with self._ground(found, wire) as ground:
-                self._torment(ground, faults, result, told, tell, on_struck)
-                if not result.interrupted:
-                    _judge_unless(told, ground, result, tell)
-                if result.interrupted:
-                    ground.workers.kill()
-        finally:
-            wire.close()
-            stack.down(self.home)
+        with contextlib.closing(Wire(len(BROKERS))) as wire:
+            try:
+                found = self._brokers(wire)
+                with self._ground(found, wire) as ground:
+                    self._torment(ground, faults, result, told, tell, on_struck)
+                    if not result.interrupted:
+                        _judge_unless(told, ground, result, tell)
+                    if result.interrupted:
+                        ground.workers.kill()
+            finally:
+                stack.down(self.home)
         return result
+
+    def _brokers(self, wire: Wire) -> Endpoints:
+        """The stack, with the wire before the brokers' second doors."""
+        disks = (ON_SMALL_DISK,) if small_disk.possible() else ()
+        found = stack.up(self.home, len(BROKERS), use_docker=False, advertised=wire.ports, small_disks=disks)
+        wire.lead_to(stack.second_doors(self.home))
+        return found
 
     @contextlib.contextmanager
     def _ground(self, found: Endpoints, wire: Wire) -> Iterator[Ground]:
