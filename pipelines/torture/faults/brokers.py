@@ -108,7 +108,7 @@ FAULTS: Final = (
         GOES_ON,
         disk_full,
         (1, 5),
-        recovers_s=120,
+        recovers_s=180,
         alone=True,
         possible=small_disk.possible,
     ),
