@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,6 +60,19 @@ class SmallDisk:
 def keeper(path: Path) -> list[str]:
     """The command of the process that keeps a disk at `path`."""
     return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", KEEP, "sh", str(path)]
+
+
+@contextmanager
+def made(path: Path) -> Iterator[SmallDisk]:
+    """A disk at `path`, which must be an empty directory, for as long as the context lasts."""
+    process = subprocess.Popen(keeper(path), stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        disk = SmallDisk(path, process.pid)
+        wait_until_there(disk)
+        yield disk
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_until_there(disk: SmallDisk) -> None:

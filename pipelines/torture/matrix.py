@@ -81,7 +81,6 @@ MATRIX: Final = (
         "F18",
         "the state's disk full",
         tests=("tests/broker/test_full_disk.py", *_GUARDS),
-        why="The worker leaves, and cannot start before there is room: shown at work and at the start",
     ),
     Row("F19", "a broker's disk full", tests=("tests/local/test_small_disk.py",)),
     Row(

@@ -13,8 +13,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+COMMAND: Final = ("pipelines.cli.main",)
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 BACK_AFTER_S: Final = 1.0
 BACK_AFTER_MAX_S: Final = 8.0
 WATCH_S: Final = 0.1
@@ -132,14 +135,18 @@ class Supervisor:
 
     @contextlib.contextmanager
     def stood_in(
-        self, replica: str, launcher: Sequence[str], **more: str
+        self,
+        replica: str,
+        launcher: Sequence[str] = COMMAND,
+        state_dir: Path | None = None,
+        inside: Sequence[str] = (),
+        more: Mapping[str, str] = NOTHING,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Have another process in a worker's place, on its state, until the end; then the worker comes back."""
+        state = state_dir or self._home / "state"
         with self.held(replica):
             processor = self._posts[replica].processor
-            process = self.spawn(
-                replica, processor, self._home / "state", self.log(replica), launcher, **more
-            )
+            process = self.spawn(replica, processor, state, self.log(replica), launcher, inside, more)
             try:
                 yield process
             finally:
@@ -169,16 +176,17 @@ class Supervisor:
         processor: str,
         state_dir: Path,
         log: Path,
-        launcher: Sequence[str] = ("pipelines.cli.main",),
-        **more: str,
+        launcher: Sequence[str] = COMMAND,
+        inside: Sequence[str] = (),
+        more: Mapping[str, str] = NOTHING,
     ) -> subprocess.Popen[bytes]:
         """Start a process that nobody watches: a twin of a worker, for instance. Whoever starts it ends it.
 
-        `launcher` is the module that takes the command, and what it wants before that. Where the name is a post's, it
-        has that post's environment.
+        `launcher` is the module that takes the command, and what it wants before that; `inside` stands before all.
+        Where the name is a post's, it has that post's environment, and `more`.
         """
         post = self._posts.get(replica)
-        command = [sys.executable, "-m", *launcher, "run", processor]
+        command = [*inside, sys.executable, "-m", *launcher, "run", processor]
         command += ["--replica", replica, "--state-dir", str(state_dir)]
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
@@ -187,7 +195,7 @@ class Supervisor:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=os.environ | self._environment | ({} if post is None else post.more) | more,
+                env=os.environ | self._environment | ({} if post is None else post.more) | dict(more),
                 start_new_session=True,
             )
 

@@ -18,12 +18,8 @@ from pipelines.local.small_disk import SmallDisk
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     path = tmp_path / "disk"
     path.mkdir()
-    keeper = subprocess.Popen(small_disk.keeper(path))
-    made = SmallDisk(path, keeper.pid)
-    small_disk.wait_until_there(made)
-    yield made
-    keeper.kill()
-    keeper.wait()
+    with small_disk.made(path) as made:
+        yield made
 
 
 def test_a_full_disk_takes_no_byte_and_keeps_what_stands_on_it(disk: SmallDisk) -> None:
@@ -52,6 +48,13 @@ def test_only_who_is_let_in_sees_it(disk: SmallDisk) -> None:
 
     assert (disk.seen_from_outside / "within").exists()
     assert not list(disk.path.iterdir())
+
+
+def test_it_is_gone_with_its_context(tmp_path: Path) -> None:
+    with small_disk.made(tmp_path) as disk:
+        pass
+
+    assert not disk.seen_from_outside.exists()
 
 
 def test_a_disk_without_a_keeper_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,19 @@ from typing import Final
 
 import psutil
 
+from pipelines.local import small_disk
 from pipelines.runtime.engine import EXIT_FENCED
 from pipelines.torture.fault import Fault, Strike, Unmet
-from pipelines.torture.faults.workers import log_size, told_since
+from pipelines.torture.faults.workers import log_size, told_since, wait_for
 from pipelines.torture.ground import Ground
 from pipelines.torture.hindered import LAUNCHER, SAID, Hindrance
 
 POLL_MS: Final = 7_000
 GONE_S: Final = 60.0
 SLOW_S: Final = (0.2, 0.6)
+RESTORED: Final = "state restored"
+RESTORED_S: Final = 90.0
+ANY_ROOM: Final = {"LOYALTY_WORKER_STATE_FREE_BYTES_MIN": "0"}
 
 
 def blocked(shortest_s: float, longest_s: float) -> Strike:
@@ -33,7 +37,7 @@ def blocked(shortest_s: float, longest_s: float) -> Strike:
         launcher = (LAUNCHER, Hindrance.BLOCKED, str(seconds))
         poll = {"LOYALTY_WORKER_MAX_POLL_INTERVAL_MS": str(POLL_MS)}
         mark = log_size(ground, replica)
-        with ground.workers.stood_in(replica, launcher, **poll) as worker:
+        with ground.workers.stood_in(replica, launcher, more=poll) as worker:
             code = _end_of(worker, f"{replica} did not leave within {GONE_S:.0f} s")
         if not told_since(ground, replica, mark, SAID):
             raise Unmet(f"{replica} ended with {code} before it was blocked")
@@ -63,6 +67,25 @@ def slow_disk(ground: Ground, rnd: Random) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def state_disk_full(ground: Ground, rnd: Random) -> Iterator[str]:
+    """A worker in another's place whose disk becomes full at work; the other comes back to where there is room."""
+    replica = rnd.choice(ground.workers.replicas("accounts"))
+    folder, mark = ground.home / "small-disk", log_size(ground, replica)
+    folder.mkdir(exist_ok=True)
+    with (
+        small_disk.made(folder) as disk,
+        ground.workers.stood_in(replica, state_dir=folder, inside=disk.inside, more=ANY_ROOM) as worker,
+    ):
+        if not wait_for(lambda: told_since(ground, replica, mark, RESTORED), RESTORED_S):
+            raise Unmet(f"{replica} did not restore its state within {RESTORED_S:.0f} s")
+        disk.fill()
+        code = _end_of(worker, f"{replica} still runs {GONE_S:.0f} s after its disk was full")
+    if not told_since(ground, replica, mark, f"the disk of {folder}"):
+        raise Unmet(f"{replica} ended with {code}, and did not say why")
+    yield f"{replica}, which left with {code}"
+
+
+@contextlib.contextmanager
 def no_memory(ground: Ground, rnd: Random) -> Iterator[str]:
     """The worker gets no page more; if it still runs at the end, it is killed, as the kernel kills."""
     replica = rnd.choice(ground.workers.replicas("accounts"))
@@ -78,11 +101,21 @@ def no_memory(ground: Ground, rnd: Random) -> Iterator[str]:
 
 
 EVICTED: Final = "It is evicted, leaves with its exit code, and commits nothing any more"
+SAYS_SO: Final = "It says so and leaves; where there is room it goes on"
 ENDED: Final = "It ends, by itself or killed, and starts again; nothing is committed by halves"
 
 FAULTS: Final = (
     Fault("F7", "blocked", EVICTED, blocked(7.5, 9.5), (0, 1), recovers_s=90, weight=2, alone=True),
     Fault("F7", "blocked-long", EVICTED, blocked(14, 20), (0, 1), recovers_s=90, alone=True),
+    Fault(
+        "F18",
+        "state-disk-full",
+        SAYS_SO,
+        state_disk_full,
+        recovers_s=90,
+        alone=True,
+        possible=small_disk.possible,
+    ),
     Fault(
         "F20", "slow-disk", "Lag grows and goes back; nothing else", slow_disk, (12, 18), weight=2, alone=True
     ),
