@@ -160,6 +160,17 @@ def test_an_end_that_was_held_comes_behind_its_own_repetition(
     assert broker.came.get(timeout=PATIENCE_S) == first
 
 
+def test_ends_of_transactions_can_be_counted_without_being_held(
+    broker: Broker, wire: Wire, connect: Connect
+) -> None:
+    worker, end = connect(), request(END_TRANSACTION, b"1")
+    with wire.holding(END_TRANSACTION, most=0) as counted:
+        worker.sendall(end)
+        assert read(worker) == end
+
+    assert counted.seen == 1
+
+
 @pytest.mark.parametrize("ways", [frozenset({Way.TO_BROKER}), BOTH])
 def test_what_a_cut_keeps_arrives_behind_it(
     ways: frozenset[Way], broker: Broker, wire: Wire, connect: Connect

@@ -15,6 +15,14 @@ from pipelines.torture.wire import BOTH, END_TRANSACTION, Way
 SLOW_S: Final = 0.2
 HELD_S: Final = 90.0
 AGAIN_S: Final = 30.0
+AT_WORK_S: Final = 45.0
+
+
+def _wired(ground: Ground) -> str:
+    """The worker on the wire, as soon as it ends a transaction: a network that nobody uses cannot be cut."""
+    with ground.wire.holding(END_TRANSACTION, most=0) as ends:
+        at_work = wait_for(lambda: ends.seen > 0, AT_WORK_S)
+    return ground.wired if at_work else f"{ground.wired}, which was away"
 
 
 def cut(ways: frozenset[Way], told: str) -> Strike:
@@ -22,27 +30,31 @@ def cut(ways: frozenset[Way], told: str) -> Strike:
 
     @contextlib.contextmanager
     def strike(ground: Ground, _: Random) -> Iterator[str]:
+        target = _wired(ground)
         with ground.wire.stalled(ways):
-            yield f"{ground.wired}, {told}"
+            yield f"{target}, {told}"
 
     return strike
 
 
 @contextlib.contextmanager
 def refused(ground: Ground, _: Random) -> Iterator[str]:
+    target = _wired(ground)
     with ground.wire.refusing():
-        yield ground.wired
+        yield target
 
 
 @contextlib.contextmanager
 def reset(ground: Ground, _: Random) -> Iterator[str]:
-    yield f"{ground.wire.reset()} connections of {ground.wired}"
+    target = _wired(ground)
+    yield f"{ground.wire.reset()} connections of {target}"
 
 
 @contextlib.contextmanager
 def slow(ground: Ground, _: Random) -> Iterator[str]:
+    target = _wired(ground)
     with ground.wire.slowed(SLOW_S):
-        yield f"{ground.wired}, {SLOW_S * 1_000:.0f} ms each way"
+        yield f"{target}, {SLOW_S * 1_000:.0f} ms each way"
 
 
 @contextlib.contextmanager
