@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from pipelines.topics import ACCOUNTS, PIPELINES, Pipeline, prefixed
+from pipelines.topics import ACCOUNTS, OF_MEMBERS, PIPELINES, Pipeline, prefixed
 from schemas import catalogue
 
 READER_GROUP: Final = "loyalty-auditor-without-a-group"
@@ -98,7 +98,7 @@ def _operator(prefix: str) -> Iterator[Wanted]:
 
 def _privacy(prefix: str) -> Iterator[Wanted]:
     yield from _topics("READ", catalogue.TOPICS, prefix)
-    for pipeline in PIPELINES.values():
+    for pipeline in OF_MEMBERS:
         yield "READ", "TOPIC", pipeline.changelog(prefix), "LITERAL"
     yield from _topics("WRITE", (catalogue.MEMBERS,), prefix)
     yield "READ", "GROUP", READER_GROUP, "LITERAL"

@@ -46,7 +46,16 @@ ACCOUNTS: Final = Pipeline(
 TRIGGERS: Final = Pipeline(
     "triggers", "loyalty-triggers-v1", "triggers-v1", catalogue.WATCHED, catalogue.TOLD
 )
-PIPELINES: Final = {pipeline.name: pipeline for pipeline in (ACCOUNTS, TRIGGERS)}
+LIABILITY: Final = Pipeline(
+    "liability",
+    "loyalty-liability-v1",
+    "liability-v1",
+    (catalogue.LEDGER, catalogue.LIABILITY_PARTS),
+    catalogue.OWED,
+)
+OF_MEMBERS: Final = (ACCOUNTS, TRIGGERS)
+"""Those whose state and changelogs hold something of single members."""
+PIPELINES: Final = {pipeline.name: pipeline for pipeline in (*OF_MEMBERS, LIABILITY)}
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
@@ -95,7 +104,7 @@ def prefixed(prefix: str, name: str) -> str:
 def topics(prefix: str = "", replication: int = 1) -> tuple[Topic, ...]:
     """All topics of a pipeline; two copies must be in sync where there are three."""
     durable = {"min.insync.replicas": "2" if replication >= 3 else "1"}
-    compacted = {catalogue.BALANCES, catalogue.TIER_PROGRESS}
+    compacted = {catalogue.BALANCES, catalogue.TIER_PROGRESS, *catalogue.OWED}
     named = [
         Topic(
             prefixed(prefix, name),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from time import perf_counter_ns
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 
 from pipelines.domain.facts import Engagement, Fact, Member, Order, PointsCommand, Return, Tick
 from pipelines.domain.ledger import CommandResult, LedgerEntry, NoBalance, NoProgress, Outcome
+from pipelines.domain.liability import LiabilityPart, MarketDay
 from pipelines.domain.merging import Handover
 from pipelines.domain.triggers.announcing import SuppressedTrigger
 from pipelines.failure import Failure
+from pipelines.processors import liability
 from pipelines.processors.accounts import DUE_MAX, Accounts, Answer, Refusal
 from pipelines.processors.triggers import Seen, Triggers, Watched
 from pipelines.runtime import metrics
 from pipelines.runtime.engine import HardenedApplication
 from pipelines.runtime.logs import pseudonym
+from pipelines.runtime.partition import partition_of
 from pipelines.runtime.profile import Profile
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.tally import Tally
@@ -56,8 +60,23 @@ _source_of: Final = msgspec.msgpack.Decoder(Source).decode
 OCCURRING: Final = (Order, Return, Engagement, Member, PointsCommand)
 """Inputs that happened in the world; the others are the pipeline's own."""
 
-Produce = Callable[[str, bytes | None, bytes | None, int], None]
-"""(topic, key, value or None for a removal, timestamp in ms) -> into the open transaction."""
+
+class Produce(Protocol):
+    """Into the open transaction. Without a value a removal; without a partition on the one that the key has."""
+
+    def __call__(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int,
+        partition: int | None = None,
+        /,
+    ) -> None: ...
+
+
+OpenStore = Callable[[int], RocksStore]
+"""The store of a partition, in the open transaction."""
 
 
 _KEPT_IN: Final = {NoBalance: catalogue.BALANCES, NoProgress: catalogue.TIER_PROGRESS}
@@ -73,7 +92,9 @@ class _Join:
         self._profile = profile
         self.tally = Tally()
 
-    def _count(self, topic: str, outcome: str, source: Source, fact: Seen | Fact | Tick | Handover) -> None:
+    def _count(
+        self, topic: str, outcome: str, source: Source, fact: Seen | Fact | Tick | Handover | LiabilityPart
+    ) -> None:
         at_ms = fact.occurred_at_ms if isinstance(fact, OCCURRING) else source.timestamp_ms
         self.tally.fact(topic, outcome, source.partition, at_ms, source.timestamp_ms)
 
@@ -83,11 +104,14 @@ class _Join:
         self.tally.tick(topic, source.partition, tick.at_ms, [at_ms for at_ms, _ in due])
         return due
 
-    def _send(self, record: Record, key: bytes | None, timestamp_ms: int) -> None:
+    def _send(
+        self, record: Record, key: bytes | None, timestamp_ms: int, partition: int | None = None
+    ) -> None:
         started = perf_counter_ns()
         value = self._codec.encode(record)
         encoded = perf_counter_ns()
-        self._produce(prefixed(self._prefix, topic_of(record)), key, value, timestamp_ms)
+        where = () if partition is None else (partition,)
+        self._produce(prefixed(self._prefix, topic_of(record)), key, value, timestamp_ms, *where)
         self._profile.encode += encoded - started
         self._profile.produce += perf_counter_ns() - encoded
 
@@ -219,7 +243,9 @@ class TriggersJoin(_Join):
         if topic in (catalogue.LEDGER, catalogue.TIERS, catalogue.TIER_PROGRESS):
             if source.value is None:
                 return NoProgress((source.key or b"").decode(), source.timestamp_ms)
-            return self._codec.result(topic, source.value)
+            said = self._codec.result(topic, source.value)
+            assert not isinstance(said, LiabilityPart), topic
+            return said
         try:
             fact = self._codec.decode(topic, source.value)
             check_fact(fact, source.key, source.timestamp_ms)
@@ -227,6 +253,51 @@ class TriggersJoin(_Join):
             return None
         assert isinstance(fact, Watched | Tick), topic
         return fact
+
+
+class LiabilityJoin(_Join):
+    """Ledger entries, and the parts that come of them, to what each market owes. What is told waits for the commit: of
+    all that a transaction changes, each part and each day is told once, as it is at its end."""
+
+    def __init__(
+        self, codec: Codec, settings: Settings, produce: Produce, profile: Profile, partitions: int
+    ) -> None:
+        super().__init__(codec, settings, produce, profile)
+        self._partitions = partitions
+        self._counted: dict[int, set[MarketDay]] = defaultdict(set)
+        self._taken: dict[int, set[MarketDay]] = defaultdict(set)
+
+    def __call__(self, source: Source, store: RocksStore) -> None:
+        """Take one record in."""
+        topic = source.topic.removeprefix(self._prefix)
+        started = perf_counter_ns()
+        seen = self._codec.result(topic, source.value)
+        decoded = perf_counter_ns()
+        if isinstance(seen, LiabilityPart):
+            changed, waiting = liability.take(seen, store), self._taken
+        else:
+            assert isinstance(seen, LedgerEntry), topic
+            changed, waiting = liability.count(seen, source.offset, store), self._counted
+        if changed is not None:
+            waiting[source.partition].add(changed)
+        self._profile.decode += decoded - started
+        self._profile.rules += perf_counter_ns() - decoded
+        self._profile.facts += 1
+        self._count(topic, "DUPLICATE" if changed is None else "APPLIED", source, seen)
+
+    def tell(self, open_store: OpenStore) -> None:
+        """Send what has changed since the last commit. A market's parts go to its home, and its days stay there."""
+        for partition, days in self._counted.items():
+            for part in liability.parts(days, partition, open_store(partition)):
+                home = partition_of(part.market.encode(), self._partitions)
+                key = f"{part.market}|{liability.written(part.day)}|{partition}"
+                self._send(part, key.encode(), part.recorded_at_ms, home)
+        for partition, days in self._taken.items():
+            for day in liability.tell(days, open_store(partition)):
+                key = f"{day.market}|{liability.written(day.day)}"
+                self._send(day, key.encode(), day.recorded_at_ms, partition)
+        self._counted.clear()
+        self._taken.clear()
 
 
 def build(
@@ -261,11 +332,17 @@ def _processing(
 ) -> Callable[[Any], None]:
     context = app.context
 
+    def store_of(partition: int) -> RocksStore:
+        return open_store(context.checkpoint.get_store_transaction(store_id, partition))
+
+    if isinstance(join, LiabilityJoin):
+        app.before_each_commit(partial(join.tell, store_of))
+
     def process(message: Any) -> None:
         source = _source(message)
         try:
             # opened for this record alone: a store kept beyond its partition would keep the database open
-            join(source, open_store(context.checkpoint.get_store_transaction(store_id, source.partition)))
+            join(source, store_of(source.partition))
         except Exception as error:
             log.error(
                 "a record could not be processed",

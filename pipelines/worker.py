@@ -31,7 +31,7 @@ from pipelines.runtime.settings import Settings
 from pipelines.runtime.signals import leaving_within, told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
-from pipelines.topology import AccountsJoin, TriggersJoin, build
+from pipelines.topology import AccountsJoin, LiabilityJoin, TriggersJoin, build
 from schemas.codec import Codec
 from schemas.registry import connect as connect_registry
 from state.rocks import RocksStore
@@ -89,10 +89,13 @@ def _tell_build(settings: Settings, programme: Programme) -> None:
 
 def _join(
     app: HardenedApplication, settings: Settings, programme: Programme, codec: Codec, profile: Profile
-) -> AccountsJoin | TriggersJoin:
+) -> AccountsJoin | TriggersJoin | LiabilityJoin:
     produce = app.producer.send
     if settings.processor == "accounts":
         return AccountsJoin(Accounts(programme), codec, settings, produce, profile)
+    if settings.processor == "liability":
+        partitions = guards.check_topics(connect(settings.bootstrap_servers), settings)
+        return LiabilityJoin(codec, settings, produce, profile, partitions)
     if programme.triggers is None:
         what = f"the programme {programme.name} tells members nothing: it has no `triggers`"
         raise Failure(what, "add them (see the programme `reference`), or do not run this pipeline")

@@ -24,6 +24,8 @@ DEAD_LETTERS: Final = "loyalty.dead-letters.v1"
 TRIGGERS: Final = "loyalty.triggers.v1"
 SUPPRESSED_TRIGGERS: Final = "loyalty.suppressed-triggers.v1"
 REDRIVES: Final = "loyalty.redrives.v1"
+LIABILITY_PARTS: Final = "loyalty.liability-parts.v1"
+LIABILITY: Final = "loyalty.liability.v1"
 
 FACTS: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, COMMANDS)
 INPUTS: Final = (*FACTS, CLOCK, HANDOVERS)
@@ -34,7 +36,9 @@ WATCHED: Final = (ORDERS, RETURNS, ENGAGEMENTS, MEMBERS, LEDGER, TIERS, TIER_PRO
 TOLD: Final = (TRIGGERS, SUPPRESSED_TRIGGERS)
 OPERATED: Final = (REDRIVES,)
 """What operators' commands write."""
-TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD, *OPERATED)
+OWED: Final = (LIABILITY_PARTS, LIABILITY)
+"""What the liability pipeline writes; the first it reads again."""
+TOPICS: Final = (*INPUTS, *OUTPUTS, *TOLD, *OPERATED, *OWED)
 
 
 def versions(topic: str) -> list[tuple[int, Path]]:

@@ -44,6 +44,7 @@ from pipelines.domain.ledger import (
     TierChanged,
     TierProgress,
 )
+from pipelines.domain.liability import LiabilityDay, LiabilityPart, Movements
 from pipelines.domain.merging import Handover, HandoverKind
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigger
 from schemas import catalogue
@@ -96,8 +97,8 @@ class Redrive(NamedTuple):
 
 
 Input = Fact | Tick | Handover
-Result = LedgerEntry | TierChanged | TierProgress
-Record = Input | Result | Balance | CommandResult | DeadLetter | Redrive | Told
+Result = LedgerEntry | TierChanged | TierProgress | LiabilityPart
+Record = Input | Result | LiabilityDay | Balance | CommandResult | DeadLetter | Redrive | Told
 
 
 def _order(d: dict[str, Any]) -> Order:
@@ -242,10 +243,15 @@ def _told_progress(d: dict[str, Any]) -> TierProgress:
     return progress
 
 
+def _told_part(d: dict[str, Any]) -> LiabilityPart:
+    return LiabilityPart(d["market"], d["day"], d["partition"], _named(Movements, d))
+
+
 _RESULTS: Final[dict[str, Callable[[dict[str, Any]], Result]]] = {
     catalogue.LEDGER: _told_entry,
     catalogue.TIERS: _told_change,
     catalogue.TIER_PROGRESS: _told_progress,
+    catalogue.LIABILITY_PARTS: _told_part,
 }
 
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Fact | Tick]]] = {
@@ -311,6 +317,11 @@ def _with_figures(record: Any) -> dict[str, Any]:
     }
 
 
+def _part(record: Any) -> dict[str, Any]:
+    plain = _plainly(record)
+    return plain | _plainly(plain.pop("moves"))
+
+
 def _dead_letter(record: Any) -> dict[str, Any]:
     return _plainly(record) | {"headers": [{"name": n, "value": v} for n, v in record.headers]}
 
@@ -332,6 +343,8 @@ _ENCODERS: Final[dict[type, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     Trigger: (catalogue.TRIGGERS, _with_figures),
     SuppressedTrigger: (catalogue.SUPPRESSED_TRIGGERS, _with_figures),
     Redrive: (catalogue.REDRIVES, _plainly),
+    LiabilityPart: (catalogue.LIABILITY_PARTS, _part),
+    LiabilityDay: (catalogue.LIABILITY, _plainly),
 }
 
 
@@ -413,7 +426,7 @@ class Codec:
             raise InvalidFact("UNKNOWN_ENUM", str(error)) from error
 
     def result(self, topic: str, value: bytes | None) -> Result:
-        """What the accounts said, in a value of that topic; InvalidFact when it cannot be read."""
+        """What a pipeline said, in a value of that topic; InvalidFact when it cannot be read."""
         try:
             return _RESULTS[topic](self.body(topic, value))
         except ValueError as error:

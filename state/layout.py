@@ -13,6 +13,7 @@ import msgspec
 
 from pipelines.domain.account import Account, Membership, ParkedUntil
 from pipelines.domain.engagements import EngagementRecord, EngagementRef
+from pipelines.domain.liability import Movements, Through
 from pipelines.domain.lots import Activation, Calendar, Lot
 from pipelines.domain.orders import OrderRecord
 from pipelines.domain.spending import Answered, Spending
@@ -37,6 +38,13 @@ BESIDE_AN_ACCOUNT: Final = (ORDER, ENGAGEMENT, GROUP, LOT, SPENDING, COMMAND, PA
 
 WATCH: Final = b"t"
 WATCHED: Final = b"u"
+
+MOVED: Final = b"m"
+"""Of a market, by day: what this partition of the ledger says of it."""
+DAY: Final = b"d"
+"""Of a market, by day: what all partitions say of it, and the market's totals up to its end."""
+COUNTED: Final = b"n"
+"""Up to which offset this partition of the ledger is counted."""
 
 _Account = tuple[
     str,
@@ -65,6 +73,9 @@ _spending = msgspec.msgpack.Decoder(Spending)
 _answered = msgspec.msgpack.Decoder(Answered)
 _watch = msgspec.msgpack.Decoder(Watch)
 _watched = msgspec.msgpack.Decoder(WatchedEngagement)
+_moved = msgspec.msgpack.Decoder(Movements)
+_day = msgspec.msgpack.Decoder(tuple[dict[int, Movements], Through])
+_counted = msgspec.msgpack.Decoder(int)
 _group = msgspec.msgpack.Decoder(list[EngagementRecord])
 
 
@@ -210,3 +221,27 @@ def watched_bytes(watched: WatchedEngagement) -> bytes:
 
 def watched_of(value: bytes) -> WatchedEngagement:
     return _watched.decode(_body(value))
+
+
+def moved_bytes(moves: Movements) -> bytes:
+    return _PREFIX + _encoder.encode(moves)
+
+
+def moved_of(value: bytes) -> Movements:
+    return _moved.decode(_body(value))
+
+
+def day_bytes(day: tuple[dict[int, Movements], Through]) -> bytes:
+    return _PREFIX + _encoder.encode(day)
+
+
+def day_of(value: bytes) -> tuple[dict[int, Movements], Through]:
+    return _day.decode(_body(value))
+
+
+def counted_bytes(offset: int) -> bytes:
+    return _PREFIX + _encoder.encode(offset)
+
+
+def counted_of(value: bytes) -> int:
+    return _counted.decode(_body(value))

@@ -73,7 +73,7 @@ def test_the_bill_of_materials_names_all_that_the_lock_installs(tmp_path: Path) 
         assert any(reference.get("hashes") for reference in part["externalReferences"]), part["name"]
 
 
-@pytest.mark.parametrize("service", ["prepare", "workers", "triggers", "clock"])
+@pytest.mark.parametrize("service", ["prepare", "workers", "triggers", "liability", "clock"])
 def test_a_container_is_nobody_and_can_write_nothing_but_its_state(service: str) -> None:
     compose = YAML(typ="safe", pure=True).load((ROOT / "docker-compose.yml").read_text())
     told = compose["services"][service]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipelines.audit.gathering import TopicNames
-from pipelines.audit.partition import partition_of
 from pipelines.audit.reading import Decoder, Record, Schemas, Topics
 from pipelines.failure import Failure
+from pipelines.runtime.partition import partition_of
 
 Entry = Mapping[str, Any]
 

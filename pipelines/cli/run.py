@@ -54,8 +54,9 @@ def run(
     processor: Annotated[
         str,
         typer.Argument(
-            help="What to run: accounts (facts into points), triggers (what members are told), warehouse (all of it "
-            "into Iceberg tables), postgres (the same for services, a row a member)."
+            help="What to run: accounts (facts into points), triggers (what members are told), liability (what is "
+            "owed by market and day), warehouse (all of it into Iceberg tables), postgres (the same for services, a "
+            "row a member)."
         ),
     ],
     programme: ProgrammeFile = Path("reference"),

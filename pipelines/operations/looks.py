@@ -68,7 +68,7 @@ def read(text: str, url: str, at_s: float) -> Look | Unanswered:
         return Unanswered(url, "says nothing that Prometheus can read")
     look = Look(url, at_s, tuple(sample for family in families for sample in family.samples))
     if not look.labels("loyalty_build_info"):
-        return Unanswered(url, "tells of no worker of the accounts or the triggers")
+        return Unanswered(url, "tells of no worker of a pipeline")
     return look
 
 

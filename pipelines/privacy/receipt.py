@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from pipelines.audit.partition import partition_of
 from pipelines.audit.reading import Record, Topics
-from pipelines.topics import PIPELINES, prefixed
+from pipelines.runtime.partition import partition_of
+from pipelines.topics import OF_MEMBERS, prefixed
 from schemas import catalogue
 from state import layout
 
@@ -74,7 +74,7 @@ def receipt(topics: Topics, prefix: str, member_id: str, with_history: bool = Tr
         for record in last.values():
             place = Place(prefixed(prefix, name), record.partition, record.offset, name.split(".")[1])
             (removed if record.value is None else standing).append(place)
-    for pipeline in PIPELINES.values():
+    for pipeline in OF_MEMBERS:
         topic = pipeline.changelog(prefix)
         for found, record in _last(topics, topic, member_id, _state_of(member_id)).items():
             place = Place(topic, record.partition, record.offset, _KINDS[found[:1]])

@@ -206,6 +206,19 @@ class HardenedApplication(Application):
         sys.stderr.flush()
         os._exit(EXIT_FENCED)
 
+    def before_each_commit(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called before each commit of what was processed: what it produces and keeps is part of it."""
+        context = self._processing_context
+        commit = context.commit_checkpoint
+
+        def committing(force: bool = False, revoking: bool = False) -> None:
+            if force or context.checkpoint.expired():
+                if not context.checkpoint.empty():
+                    tell()
+                commit(force=True, revoking=revoking)
+
+        context.commit_checkpoint = committing  # type: ignore[method-assign]
+
     @property
     def producer(self) -> Any:
         """The transactional producer: what is produced with it commits with the offsets and the state."""

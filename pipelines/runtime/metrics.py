@@ -61,8 +61,8 @@ ANY_ONE: Final = ("",)
 """A label that has one value as long as a worker runs."""
 
 _OUTCOMES: Final = (*Outcome, "INVALID", "PASSED_OVER")
-_INPUTS: Final = tuple(dict.fromkeys((*catalogue.INPUTS, *catalogue.WATCHED)))
-_OUTPUTS: Final = (catalogue.HANDOVERS, *catalogue.OUTPUTS, *catalogue.TOLD)
+_INPUTS: Final = tuple(dict.fromkeys((*catalogue.INPUTS, *catalogue.WATCHED, catalogue.LIABILITY_PARTS)))
+_OUTPUTS: Final = (catalogue.HANDOVERS, *catalogue.OUTPUTS, *catalogue.TOLD, *catalogue.OWED)
 _ERROR_CLASSES: Final = (
     "ADJUST_UNEXPLAINED", "BAD_BIRTHDAY", "BAD_CURRENCY", "BAD_ID", "BAD_MAGIC", "BAD_MARKET",
     "BAD_MILESTONE_ORDER", "BAD_VERSION", "BAD_ZONE", "BEFORE_1970", "DISCOUNT_EXCEEDS_GROSS",

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     state_dir: Path
     replica: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,40}$")
     """Stable and unique among live workers: it names the transactional id and the group member."""
-    processor: Literal["accounts", "triggers"] = "accounts"
+    processor: Literal["accounts", "triggers", "liability"] = "accounts"
     topic_prefix: str = ""
     commit_interval_ms: int = Field(default=500, ge=10, le=1_000)
     """The floor of latency. Must stay below any pause after which the group gives the partitions away."""

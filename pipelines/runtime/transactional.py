@@ -23,9 +23,18 @@ class TransactionalProducer(InternalProducer):
         super().__init__(transactional=True, **given)
         self._newest: dict[tuple[str, int], dict[str, Any]] = {}
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int) -> None:
-        """Queue a result; its key decides the partition."""
-        self._queue(topic, value, key, timestamp=timestamp_ms)
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int,
+        partition: int | None = None,
+        /,
+    ) -> None:
+        """Queue a result; its key decides the partition, unless one is given."""
+        where = {} if partition is None else {"partition": partition}
+        self._queue(topic, value, key, timestamp=timestamp_ms, **where)
 
     def produce(self, topic: str, **given: Any) -> None:  # type: ignore[override]
         """Queue a record of a given partition, as the engine does of its changelogs."""

@@ -24,7 +24,7 @@ from pipelines.runtime import offsets
 from pipelines.runtime.settings import settings
 from pipelines.runtime.signals import ASKS_TO_LEAVE
 from pipelines.runtime.topic_admin import connect, ensure_topics
-from pipelines.topics import PARTITIONS, PIPELINES, prefixed
+from pipelines.topics import ACCOUNTS, PARTITIONS, TRIGGERS, prefixed
 from pipelines.torture import disks
 from pipelines.torture.fault import Fault, Unmet
 from pipelines.torture.faults import possible
@@ -253,6 +253,10 @@ def _strike(ground: Ground, step: Step, watch: Progress, began: float, told: thr
     )
 
 
+TORMENTED: Final = {pipeline.name: pipeline for pipeline in (ACCOUNTS, TRIGGERS)}
+"""The pipelines whose workers run; the judge's oracles are of what these say."""
+
+
 class Progress:
     """How far both pipelines' groups have come, against where the topics ended at an instant."""
 
@@ -260,12 +264,12 @@ class Progress:
         self._admin = connect(ground.endpoints.bootstrap_servers)
         self._groups = {
             name: offsets.Group(ground.endpoints.bootstrap_servers, prefixed(ground.prefix, pipeline.group))
-            for name, pipeline in PIPELINES.items()
+            for name, pipeline in TORMENTED.items()
         }
         sources = {prefixed(ground.prefix, name) for name in SOURCES}
         self._places = {
             name: [place for place in pipeline.inputs(ground.prefix, PARTITIONS) if place[0] in sources]
-            for name, pipeline in PIPELINES.items()
+            for name, pipeline in TORMENTED.items()
         }
         self._left: dict[str, dict[tuple[str, int], int]] = {}
         self._error = ""
@@ -355,7 +359,7 @@ def _judge(ground: Ground, result: Result, told: threading.Event, tell: Tell) ->
     began = time.monotonic()
     for _ in range(2):  # what one account hands to another may come behind the other's last tick
         ground.clock.settle()
-        for processor in PIPELINES:
+        for processor in TORMENTED:
             _drain(ground, processor, told)
     drained_s = time.monotonic() - began
     tell(f"drained in {drained_s:.0f} s; comparing")
@@ -367,13 +371,13 @@ def _judge(ground: Ground, result: Result, told: threading.Event, tell: Tell) ->
         digest_of,
     )
     sent = [Acknowledged((s.topic, s.partition, s.offset), s.digest, s.bad) for s in ground.feed.sent]
-    group = prefixed(ground.prefix, PIPELINES["accounts"].group)
+    group = prefixed(ground.prefix, ACCOUNTS.group)
     result.verdicts += court.judge(group, sent, ground.feed.uncertain, PROGRAMME)
     result.verdicts += _state_verdicts(
         ground, court, "kept", "What workers kept is what its changelog folds to."
     )
     tell("rebuilding all state from the changelogs")
-    for processor in PIPELINES:
+    for processor in TORMENTED:
         shutil.rmtree(ground.home / "state" / processor, ignore_errors=True)
     ground.workers.resume()
     _until_rebuilt(ground, told)
@@ -416,11 +420,11 @@ def _until_rebuilt(ground: Ground, told: threading.Event) -> None:
     watch = Progress(ground)
     ground.clock.settle()
     while time.monotonic() < deadline:
-        groups = [prefixed(ground.prefix, p.group) for p in PIPELINES.values()]
+        groups = [prefixed(ground.prefix, p.group) for p in TORMENTED.values()]
         answers = admin.describe_consumer_groups(groups, request_timeout=30)
         stable = all(f.result().state.name == "STABLE" for f in answers.values())
         if stable and watch.recovered(30, told) is not None:
-            for processor in PIPELINES:
+            for processor in TORMENTED:
                 _drain(ground, processor, told)
             return
         if told.wait(1.0):
@@ -436,7 +440,7 @@ def _state_verdicts(ground: Ground, court: Court, name: str, promise: str) -> li
             court.fold(pipeline.changelog(ground.prefix)),
             promise,
         )
-        for processor, pipeline in PIPELINES.items()
+        for processor, pipeline in TORMENTED.items()
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.audit.partition import murmur2, partition_of
+from pipelines.runtime.partition import murmur2, partition_of
 
 
 @pytest.mark.parametrize(

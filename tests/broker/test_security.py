@@ -19,7 +19,7 @@ from pipelines.local.endpoints import KAFKA_VARIABLE, REGISTRY_VARIABLE, Endpoin
 from pipelines.local.secured import ADMIN, Vault
 from pipelines.runtime import acl_admin
 from pipelines.runtime.topic_admin import connect
-from pipelines.topics import ACCOUNTS, PIPELINES, TRIGGERS
+from pipelines.topics import PIPELINES
 from schemas import catalogue
 from schemas.registry import connect as connect_registry
 from tests.broker.histories import END, history
@@ -107,9 +107,11 @@ def test_each_worker_does_its_job_as_its_own_user_and_the_auditor_finds_it_right
 ) -> None:
     assert works_as(home, fed, "accounts") == 0
     assert works_as(home, fed, "triggers") == 0
+    assert works_as(home, fed, "liability") == 0
 
     assert len(fed.read(catalogue.LEDGER)) > 10
     assert len(fed.read(catalogue.TRIGGERS)) + len(fed.read(catalogue.SUPPRESSED_TRIGGERS)) > 0
+    assert len(fed.read(catalogue.LIABILITY)) > 0
     with being(home, user("auditor")):
         assert loyalty("verify") == 0
     with being(home, user("warehouse")):
@@ -136,10 +138,10 @@ def test_no_worker_may_write_or_read_anything_else(home: Path, apart: Pipeline, 
 @pytest.mark.parametrize("role", WORKERS)
 def test_no_worker_may_be_another_or_change_the_cluster(home: Path, apart: Pipeline, role: str) -> None:
     pipeline, address = PIPELINES[role], apart.cluster.bootstrap_servers
-    (other,) = (p for p in (ACCOUNTS, TRIGGERS) if p is not pipeline)
+    other = next(p for p in PIPELINES.values() if p is not pipeline)
 
     with being(home, user(role)):
-        topic = catalogue.ORDERS
+        topic = pipeline.reads[0]
         assert refusal_of_joining(address, topic, other.group) == "GROUP_AUTHORIZATION_FAILED"
         assert refusal_of_joining(address, topic, "anybody") == "GROUP_AUTHORIZATION_FAILED"
         denied = "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"

@@ -132,7 +132,7 @@ def test_each_pipeline_has_a_budget_a_service_and_selectors_that_find_its_pods()
     labels = {
         s["metadata"]["name"]: s["spec"]["template"]["metadata"]["labels"] for s in of_kind("StatefulSet")
     }
-    assert set(labels) == {"shop-accounts", "shop-triggers"}
+    assert set(labels) == {"shop-accounts", "shop-triggers", "shop-liability"}
     for kind in ("PodDisruptionBudget", "Service"):
         for found in of_kind(kind):
             selector = found["spec"]["selector"]
@@ -148,7 +148,7 @@ def test_prometheus_gets_the_rules_and_the_jobs_that_they_speak_of() -> None:
     assert rules["spec"] == YAML(typ="safe").load((ROOT / "deploy/monitoring/alerts.yaml").read_text())
     assert len(rules["spec"]["groups"]) == len(rule_groups()["groups"])
     jobs = {service["metadata"]["labels"][monitor["spec"]["jobLabel"]] for service in services}
-    assert jobs == {"loyalty-accounts", "loyalty-triggers"}
+    assert jobs == {"loyalty-accounts", "loyalty-triggers", "loyalty-liability"}
     assert monitor["spec"]["selector"]["matchLabels"].items() <= services[0]["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == services[0]["spec"]["ports"][0]["name"]
 

@@ -98,7 +98,7 @@ def test_a_worker_that_began_anew_is_not_compared_with_what_it_was() -> None:
 
 def test_what_no_worker_says_is_told_apart() -> None:
     assert read("<html>", URL, 0.0) == Unanswered(URL, "says nothing that Prometheus can read")
-    assert read("up 1\n", URL, 0.0) == Unanswered(URL, "tells of no worker of the accounts or the triggers")
+    assert read("up 1\n", URL, 0.0) == Unanswered(URL, "tells of no worker of a pipeline")
 
 
 def test_every_alert_is_seen_or_said_not_to_be() -> None:

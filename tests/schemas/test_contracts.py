@@ -18,6 +18,7 @@ from schemas import catalogue, compatibility
 from schemas.codec import Codec, DeadLetter, InvalidFact, topic_of
 from tests.support.facts import command, engagement, line, member, order, refund, run, tick
 from tests.support.history import play
+from tests.support.owed import FEBRUARY, Owed
 from tests.support.programmes import reference
 
 CODEC = Codec.offline()
@@ -91,10 +92,21 @@ def test_every_result_can_be_written() -> None:
         *history.answers,
         letter,
     )
-    assert len({type(record) for record in results}) == 8
-    for record in results:
+    owed = Owed().play(FEBRUARY)
+    assert len({type(record) for record in (*results, *owed.told)}) == 9
+    for record in (*results, *owed.told):
         body = CODEC.body(topic_of(record), CODEC.encode(record))
         assert set(body) == {name.removesuffix("_ms") for name in record._fields}
+
+
+def test_a_part_of_what_is_owed_is_read_again() -> None:
+    owed = Owed()
+    for told in FEBRUARY:
+        owed.count(told)
+        owed.commit()
+
+    for part in owed.parts:
+        assert CODEC.result(topic_of(part), CODEC.encode(part)) == part
 
 
 def test_what_the_accounts_said_is_read_again_as_far_as_triggers_need_it() -> None:

@@ -17,13 +17,13 @@ from math import inf
 from random import Random
 from typing import Any, Protocol
 
-from pipelines.audit.partition import partition_of
 from pipelines.domain.facts import Fact, Tick
 from pipelines.domain.merging import Handover
 from pipelines.domain.programme import Programme
 from pipelines.domain.triggers.announcing import Told
 from pipelines.processors.accounts import Accounts, Refusal, Result
 from pipelines.processors.triggers import Seen
+from pipelines.runtime.partition import partition_of
 from state.memory import MemoryStore
 from state.store import Store
 

@@ -12,6 +12,7 @@ from state import layout
 from state.memory import MemoryStore
 from tests.support.facts import command, member, order, refund, run
 from tests.support.history import play
+from tests.support.owed import FEBRUARY, Owed
 from tests.support.programmes import reference
 
 EXAMPLES = Path(layout.__file__).parent / "examples"
@@ -25,6 +26,9 @@ READERS = {
     "command": layout.answered_of,
     "watch": layout.watch_of,
     "watched": layout.watched_of,
+    "moved": layout.moved_of,
+    "day": layout.day_of,
+    "counted": layout.counted_of,
 }
 
 
@@ -42,7 +46,11 @@ def written() -> dict[str, bytes]:
     for result in sorted((*facts, *play(facts, reference()).ledger), key=lambda x: x.recorded_at_ms):
         if not isinstance(result, PointsCommand):
             triggers.process(result, seen)
+    owed = Owed(1).play(FEBRUARY).stores[0].records
     return {
+        "moved": owed[layout.MOVED, "CH", "2026-03-01"],
+        "day": owed[layout.DAY, "CH", "2026-03-01"],
+        "counted": owed[layout.COUNTED, "", ""],
         "watch": seen.records[layout.WATCH, "m-1", ""],
         "watched": seen.records[layout.WATCHED, "m-1", "E1"],
         "account": records[layout.ACCOUNT, "m-1", ""],
@@ -79,6 +87,9 @@ def test_what_is_read_is_written_again_byte_for_byte(kind: str) -> None:
         "command": layout.answered_bytes,
         "watch": layout.watch_bytes,
         "watched": layout.watched_bytes,
+        "moved": layout.moved_bytes,
+        "day": layout.day_bytes,
+        "counted": layout.counted_bytes,
     }
     value = written()[kind]
 

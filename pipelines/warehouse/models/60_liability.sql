@@ -3,6 +3,8 @@
 -- @repaid: Points that paid back what members owed.
 -- @other: Moves between members of a merge, and what was written off.
 -- @debt_closing: Points that members owe at the end of the day.
+-- @breakage_bp: Of points redeemed or expired on the 365 days up to this one, the share that expired, in basis points.
+-- @breakage_points: That share of the closing: what will not be redeemed if members go on as in those days.
 WITH moves AS (
     SELECT market, effective_on AS day,
            sum(to_liability) AS net,
@@ -16,12 +18,20 @@ WITH moves AS (
            sum(CASE WHEN from_account IN ('TRANSFERRED', 'WRITTEN_OFF') OR to_account IN ('TRANSFERRED', 'WRITTEN_OFF')
                THEN to_liability ELSE 0 END) AS other,
            sum(to_debt) AS debt
-    FROM fact_points GROUP BY ALL)
+    FROM fact_points GROUP BY ALL),
+rolled AS (
+    SELECT *, sum(net) OVER so_far AS owed, sum(debt) OVER so_far AS owing,
+           CAST(greatest(0, -sum(expired) OVER year) AS BIGINT) AS lapsed,
+           CAST(greatest(0, -sum(redeemed) OVER year) AS BIGINT) AS spent
+    FROM moves
+    WINDOW so_far AS (PARTITION BY market ORDER BY day),
+           year AS (PARTITION BY market ORDER BY day RANGE BETWEEN INTERVAL 364 DAYS PRECEDING AND CURRENT ROW))
 SELECT market, day,
-       CAST(sum(net) OVER so_far - net AS BIGINT) AS opening,
+       CAST(owed - net AS BIGINT) AS opening,
        CAST(issued AS BIGINT) AS issued, CAST(redeemed AS BIGINT) AS redeemed, CAST(expired AS BIGINT) AS expired,
        CAST(clawed_back AS BIGINT) AS clawed_back, CAST(adjusted AS BIGINT) AS adjusted,
        CAST(erased AS BIGINT) AS erased, CAST(repaid AS BIGINT) AS repaid, CAST(other AS BIGINT) AS other,
-       CAST(sum(net) OVER so_far AS BIGINT) AS closing,
-       CAST(sum(debt) OVER so_far AS BIGINT) AS debt_closing
-FROM moves WINDOW so_far AS (PARTITION BY market ORDER BY day);
+       CAST(owed AS BIGINT) AS closing, CAST(owing AS BIGINT) AS debt_closing,
+       lapsed * 10000 // nullif(lapsed + spent, 0) AS breakage_bp,
+       CAST(greatest(0, owed) AS BIGINT) * lapsed // nullif(lapsed + spent, 0) AS breakage_points
+FROM rolled;

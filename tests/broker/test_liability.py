@@ -1,0 +1,103 @@
+"""The liability worker on a real broker: what it tells is what the warehouse says, whatever happens to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipelines.feeds import simulate
+from pipelines.feeds.arrivals import with_ticks
+from pipelines.processors.liability import EPOCH
+from pipelines.runtime.partition import partition_of
+from pipelines.warehouse import duck
+from schemas import catalogue
+from tests.broker.test_triggers import REFERENCE
+from tests.support.facts import DAY_MS, ms
+from tests.support.pipeline import PARTITIONS, Pipeline, wait_until
+from tests.support.warehouse import Warehouse
+
+pytestmark = pytest.mark.broker
+MOVEMENTS = ("issued", "redeemed", "expired", "clawed_back", "adjusted", "erased", "repaid", "other")
+FIGURES = (
+    "market",
+    "day",
+    "opening",
+    *MOVEMENTS,
+    "closing",
+    "debt_closing",
+    "breakage_bp",
+    "breakage_points",
+)
+
+
+def lived(pipeline: Pipeline) -> None:
+    """Sixty members' year in five markets, and what expires behind it."""
+    arrivals = simulate.facts(5, 60, 365, ms("2025-01-01T00:00:00Z"))
+    pipeline.send([arrival.fact for arrival in with_ticks(arrivals, 30 * DAY_MS, 200 * DAY_MS)])
+    pipeline.run(REFERENCE)
+
+
+def told(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+    """Each day as last told. Every record closes and opens with what the day before it, as told until then, closed
+    with: so they do at every commit."""
+    days: dict[tuple[str, int], dict[str, Any]] = {}
+    for record, day in zip(
+        pipeline.records(catalogue.LIABILITY), pipeline.read(catalogue.LIABILITY), strict=True
+    ):
+        assert record.partition == partition_of(day["market"].encode(), PARTITIONS)
+        assert record.timestamp_ms == day["recorded_at"]
+        before = [at for at in days if at[0] == day["market"] and at[1] < day["day"]]
+        assert day["opening"] == (days[max(before)]["closing"] if before else 0)
+        assert day["opening"] + sum(day[name] for name in MOVEMENTS) == day["closing"]
+        days[day["market"], day["day"]] = day
+    return [tuple(day[name] for name in FIGURES) for _, day in sorted(days.items())]
+
+
+def said(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+    """What the warehouse says, from the same ledger."""
+    warehouse = Warehouse(pipeline)
+    warehouse.sink()
+    with duck.ask(warehouse.lake) as database:
+        found = database.execute(
+            f"SELECT {', '.join(FIGURES)} FROM liability ORDER BY market, day"
+        ).fetchall()
+    return [(market, (day - EPOCH).days, *figures) for market, day, *figures in found]
+
+
+def test_kill_9_in_the_middle_changes_nothing_and_the_warehouse_says_the_same(pipeline: Pipeline) -> None:
+    lived(pipeline)
+    total = pipeline.lag("liability")
+    for share in (0.7, 0.3):
+        worker = pipeline.start("l0", "liability", poll_timeout_ms=5, partition_buffer_max=50)
+        wait_until(lambda share=share: pipeline.lag("liability") < total * share, "it is on its way")  # type: ignore[misc]
+        worker.kill()
+        worker.wait()
+    pipeline.run(REFERENCE, "l0", processor="liability")
+
+    figures = told(pipeline)
+    assert figures == said(pipeline)
+    assert len({market for market, *_ in figures}) == 5
+    assert len(figures) > 500
+
+
+def test_what_comes_late_is_told_as_a_correction_and_a_second_worker_goes_on(pipeline: Pipeline) -> None:
+    arrivals = [a.fact for a in simulate.facts(3, 10, 90, ms("2025-01-01T00:00:00Z"))]
+    half = len(arrivals) // 2
+    for replica, facts in (("l0", arrivals[:half]), ("l1", arrivals[half:])):
+        pipeline.send(facts)
+        pipeline.run(REFERENCE)
+        pipeline.run(REFERENCE, replica, processor="liability")
+
+    assert told(pipeline) == said(pipeline)
+    keys = [record.key for record in pipeline.records(catalogue.LIABILITY)]
+    assert len(keys) > len(set(keys))
+
+
+def test_the_store_and_its_changelog_keep_their_names(pipeline: Pipeline) -> None:
+    pipeline.run(REFERENCE, "l0", processor="liability")
+
+    found = [p.name for p in (pipeline.tmp_path / "state/l0").rglob("liability-v1")]
+    assert found, "the store is no longer called liability-v1: all would be counted again"
+    changelog = f"changelog__{pipeline.prefix}loyalty-liability-v1--liability-v1--default"
+    assert changelog in pipeline.topics()
