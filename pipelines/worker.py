@@ -144,11 +144,11 @@ def _stopping_when_caught_up(app: HardenedApplication, settings: Settings) -> It
 
 
 def _watch(settings: Settings, stop: Callable[[], Any], done: threading.Event) -> None:
+    """Stop when nothing is left; again and again, for what is told before the engine runs it does not remember."""
     left = backlog(settings)
     while not done.wait(POLL_S):
         if not left.total():
             stop()
-            return
 
 
 def backlog(settings: Settings) -> Backlog:
