@@ -24,6 +24,7 @@ from pipelines.local.endpoints import endpoints, home_dir
 from pipelines.warehouse import duck
 from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.maintenance import maintain
+from pipelines.warehouse.rebuilding import drop_before, rebuild
 from pipelines.warehouse.running import settings_of
 from pipelines.warehouse.verification import Range, Verdict, verify
 
@@ -37,6 +38,8 @@ def register(app: typer.Typer) -> None:
     group.command("tables")(tables)
     group.command("maintain")(maintain_)
     group.command("verify")(verify_)
+    group.command("rebuild")(rebuild_)
+    group.command("drop-old")(drop_old)
     app.add_typer(group, name="warehouse")
 
 
@@ -171,6 +174,43 @@ def verify_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
         _print_verdict(verdict, Console(highlight=False))
     if not verdict.clean:
         raise typer.Exit(1)
+
+
+def rebuild_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
+    """Make all tables anew from the topics, verify them, and put them into service at once; the old ones stay beside.
+
+    Until then everybody sees the tables of before; if it ends early, they stay in service, and the next begins anew.
+    A running sink ends with exit code 75, and goes on in the new tables when it is started again.
+    """
+    found = endpoints()
+    with Console(stderr=True).status("") as status:
+        done = rebuild(
+            settings_of(home_dir()),
+            found.bootstrap_servers,
+            found.schema_registry_url,
+            topic_prefix or "",
+            status.update,
+        )
+    if as_json:
+        rows = [{"table": name, "before": before, "now": now} for name, before, now in done.rows]
+        told = {"in_service": done.in_service, "before": done.before, "seconds": done.seconds, "rows": rows}
+        typer.echo(json.dumps(told, indent=2))
+        return
+    printed = Printed("table", title=f"{done.in_service} is in service")
+    printed.add_column("rows before", justify="right")
+    printed.add_column("rows now", justify="right")
+    for name, before, now in done.rows:
+        printed.add_row(name, f"{before:,}", f"{now:,}")
+    console = Console(highlight=False)
+    console.print(printed)
+    console.print(f"{done.seconds:,.0f} s; {done.before} stays until `loyalty warehouse drop-old`")
+
+
+def drop_old() -> None:
+    """Drop the tables that rebuilds have put out of service, with their files. Whoever still reads them loses them."""
+    with Console(stderr=True).status("dropping"):
+        dropped = drop_before(settings_of(home_dir()))
+    typer.echo(f"dropped: {', '.join(dropped)}" if dropped else "there is nothing out of service")
 
 
 def _print_json(verdict: Verdict) -> None:

@@ -33,6 +33,7 @@ from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.failure import Failure
+from pipelines.runtime.engine import EXIT_FENCED
 from pipelines.warehouse.columns import Shape
 from pipelines.warehouse.settings import WarehouseSettings
 from pipelines.warehouse.tables import ICEBERG, MARKET, MEMBER, Table
@@ -40,6 +41,8 @@ from pipelines.warehouse.target import Away, Batch, Fenced, Offsets, decoded, sa
 
 OFFSETS: Final = "loyalty.kafka-offsets"
 TOPIC: Final = "loyalty.topic"
+IN_SERVICE: Final = "loyalty.in-service"
+"""A property of the settings' namespace: the one pointer that all readers and sinks follow."""
 PROPERTIES: Final = {
     "format-version": "2",
     "commit.retry.num-retries": "0",
@@ -89,22 +92,42 @@ def _said(secret: Any) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
+def in_service(catalogue: Catalog, settings: WarehouseSettings) -> str:
+    """The namespace whose tables are in service: the settings' own, until a rebuild has put others there."""
+    said: str = catalogue.load_namespace_properties(settings.namespace).get(IN_SERVICE, settings.namespace)
+    return said
+
+
+class Replaced(Failure):
+    """A rebuild has put other tables into service."""
+
+    def __init__(self, mine: str, now: str) -> None:
+        super().__init__(
+            f"a rebuild has put {now} into service, this sink writes {mine}",
+            "start it again: it goes on where the new tables end",
+            EXIT_FENCED,
+        )
+
+
 class Lake:
-    """The Iceberg tables of one namespace."""
+    """The Iceberg tables of one namespace: the one in service when this is made, and that one for good, so that who
+    asks never sees some tables of one set and some of another; or the one given, which is not in service."""
 
     name: str = "iceberg"
     tables: tuple[Table, ...] = ICEBERG
 
-    def __init__(self, settings: WarehouseSettings) -> None:
+    def __init__(self, settings: WarehouseSettings, apart: str | None = None) -> None:
         self.settings = settings
         self.catalogue = open_catalogue(settings)
+        self.namespace = apart or in_service(self.catalogue, settings)
+        self._serves = apart is None
         self._open: dict[str, IcebergTable] = {}
 
     def table(self, name: str) -> IcebergTable:
         """The table as it is now; NoSuchTableError when it was never made."""
         found = self._open.get(name)
         if found is None:
-            found = self._open[name] = self.catalogue.load_table(f"{self.settings.namespace}.{name}")
+            found = self._open[name] = self.catalogue.load_table(f"{self.namespace}.{name}")
         else:
             found.refresh()
         return found
@@ -127,7 +150,7 @@ class Lake:
         schema = shape.iceberg()
         with suppress(TableAlreadyExistsError):
             self.catalogue.create_table(
-                f"{self.settings.namespace}.{shape.table.name}",
+                f"{self.namespace}.{shape.table.name}",
                 schema,
                 partition_spec=_partitions(shape.table, schema, self.settings.partition_by),
                 sort_order=SortOrder(
@@ -145,6 +168,8 @@ class Lake:
 
     def write(self, table: Table, batch: Batch) -> None:
         try:
+            if self._serves and (now := in_service(self.catalogue, self.settings)) != self.namespace:
+                raise Replaced(self.namespace, now)
             found = self.table(table.name)
             if not same(at := offsets_of(found), batch.base):
                 raise Fenced(table.name, batch.base, at)
@@ -186,7 +211,7 @@ def offsets_of(table: IcebergTable) -> dict[int, int]:
     name = ".".join(table.name())
     raise Failure(
         f"{name} has rows, but no snapshot of it says which offsets they go up to",
-        f"rebuild it: drop {name}, and let the sink read its topic again",
+        "run `loyalty warehouse rebuild`: it makes all tables anew from the topics",
     )
 
 

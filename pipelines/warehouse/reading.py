@@ -204,7 +204,7 @@ def _start(place: Place, kept: Sequence[Mapping[int, int]], begin: int, end: int
         raise Failure(f"{what}: {begin - min(at)} records are gone", "see runbooks/LoyaltyInputGap.md")
     if at and max(at) > end:
         what = f"{topic}[{partition}] ends at offset {end}, the warehouse is at {max(at)}: the topic was made anew"
-        raise Failure(what, "give the warehouse a new home, or another LOYALTY_WAREHOUSE_NAMESPACE")
+        raise Failure(what, "run `loyalty warehouse rebuild`: it makes all tables anew from the topics")
     return begin if len(at) < len(kept) else min(at)
 
 

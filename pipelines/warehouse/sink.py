@@ -262,18 +262,31 @@ def run_sink(
     until_caught_up: bool = False,
 ) -> SinkSummary:
     """Write the topics to the warehouse until a signal says stop, or until all there is has been written."""
-    started = time.monotonic()
     with told_by_signals() as told:
-        sink = Sink(settings, target(settings), SchemaRegistry(registry_url), prefix, told)
-        source = consumer(bootstrap)
-        try:
-            log.info("sink started", target=sink.target_name)
-            sink.run(source, sink.starts(bootstrap), until_caught_up)
-        except KafkaException as error:
-            what = f"Kafka at {bootstrap} stopped answering: {error.args[0].str()}"
-            raise Failure(
-                what, "start the sink again; it goes on where its tables end", EXIT_FENCED
-            ) from error
-        finally:
-            source.close()
-        return SinkSummary(sink.rows, sink.unreadable, sink.commits, time.monotonic() - started)
+        return write_topics(
+            settings, target(settings), bootstrap, registry_url, prefix, told, until_caught_up
+        )
+
+
+def write_topics(
+    settings: WarehouseSettings,
+    target: Target,
+    bootstrap: str,
+    registry_url: str,
+    prefix: str,
+    told: Event,
+    until_caught_up: bool,
+) -> SinkSummary:
+    """The same, until `told` is set."""
+    started = time.monotonic()
+    sink = Sink(settings, target, SchemaRegistry(registry_url), prefix, told)
+    source = consumer(bootstrap)
+    try:
+        log.info("sink started", target=sink.target_name)
+        sink.run(source, sink.starts(bootstrap), until_caught_up)
+    except KafkaException as error:
+        what = f"Kafka at {bootstrap} stopped answering: {error.args[0].str()}"
+        raise Failure(what, "start the sink again; it goes on where its tables end", EXIT_FENCED) from error
+    finally:
+        source.close()
+    return SinkSummary(sink.rows, sink.unreadable, sink.commits, time.monotonic() - started)
