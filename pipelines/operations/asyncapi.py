@@ -53,7 +53,8 @@ class Page:
 
 def _page(topic: str) -> Page:
     text = (catalogue.FOLDER / topic / "README.md").read_text()
-    rows = dict(re.findall(r"^\| ([A-Z][a-z ]+) \| (.+) \|$", text, re.MULTILINE))
+    found = re.findall(r"^\| ([A-Z][a-z ]+) \| (.+) \|$", text, re.MULTILINE)
+    rows = {word: said.replace("\\|", "|") for word, said in found}
     notes = re.split(r"^\|.*\n", text, flags=re.MULTILINE)[-1].split("\nExample: ")[0].strip()
     return Page(rows, notes.replace("](../../docs/", "](").replace("](../../", "](../"))
 

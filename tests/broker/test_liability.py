@@ -12,9 +12,9 @@ from pipelines.processors.liability import EPOCH
 from pipelines.runtime.partition import partition_of
 from pipelines.warehouse import duck
 from schemas import catalogue
-from tests.broker.test_triggers import REFERENCE
+from tests.broker.test_triggers import REFERENCE, killed_twice
 from tests.support.facts import DAY_MS, ms
-from tests.support.pipeline import PARTITIONS, Pipeline, wait_until
+from tests.support.pipeline import PARTITIONS, Pipeline
 from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.broker
@@ -67,13 +67,7 @@ def said(pipeline: Pipeline) -> list[tuple[Any, ...]]:
 
 def test_kill_9_in_the_middle_changes_nothing_and_the_warehouse_says_the_same(pipeline: Pipeline) -> None:
     lived(pipeline)
-    total = pipeline.lag("liability")
-    for share in (0.7, 0.3):
-        worker = pipeline.start("l0", "liability", poll_timeout_ms=5, partition_buffer_max=50)
-        wait_until(lambda share=share: pipeline.lag("liability") < total * share, "it is on its way")  # type: ignore[misc]
-        worker.kill()
-        worker.wait()
-    pipeline.run(REFERENCE, "l0", processor="liability")
+    killed_twice(pipeline, "liability")
 
     figures = told(pipeline)
     assert figures == said(pipeline)

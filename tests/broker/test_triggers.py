@@ -34,6 +34,17 @@ def lived(pipeline: Pipeline) -> None:
     pipeline.run(REFERENCE)
 
 
+def killed_twice(pipeline: Pipeline, processor: str) -> None:
+    """Run a worker of a pipeline to the end of its input, killed (kill -9) twice on its way."""
+    total = pipeline.lag(processor)
+    for share in (0.7, 0.3):
+        worker = pipeline.start("k0", processor, poll_timeout_ms=5, partition_buffer_max=50)
+        wait_until(lambda share=share: pipeline.lag(processor) < total * share, "it is on its way")  # type: ignore[misc]
+        worker.kill()
+        worker.wait()
+    pipeline.run(REFERENCE, "k0", processor=processor)
+
+
 def told(pipeline: Pipeline) -> list[tuple[Any, ...]]:
     found = [one for topic in catalogue.TOLD for one in pipeline.read(topic)]
     return sorted((one["trigger_id"], one["recorded_at"], one.get("reason", "SENT")) for one in found)
@@ -41,13 +52,7 @@ def told(pipeline: Pipeline) -> list[tuple[Any, ...]]:
 
 def test_kill_9_in_the_middle_tells_nobody_twice_and_nothing_else(pipeline: Pipeline) -> None:
     lived(pipeline)
-    total = pipeline.lag("triggers")
-    for share in (0.7, 0.3):
-        worker = pipeline.start("t0", "triggers", poll_timeout_ms=5, partition_buffer_max=50)
-        wait_until(lambda share=share: pipeline.lag("triggers") < total * share, "it is on its way")  # type: ignore[misc]
-        worker.kill()
-        worker.wait()
-    pipeline.run(REFERENCE, "t0", processor="triggers")
+    killed_twice(pipeline, "triggers")
 
     killed = told(pipeline)
     sent = Counter(trigger_id for trigger_id, _, reason in killed if reason == "SENT")
