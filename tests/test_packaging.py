@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.operations.site.pages import CHANGELOG, DOCUMENTS
+
 ROOT = Path(__file__).parent.parent
 READ = {".avsc", ".bin", ".css", ".html", ".js", ".sql", ".yaml"}
 
@@ -40,6 +42,11 @@ def test_the_wheel_brings_what_names_the_parts_of_the_stack(wheel: zipfile.ZipFi
         ("docker-compose.yml", "docker-compose.yml"),
     ):
         assert wheel.read(f"pipelines/local/artefacts/{name}") == (ROOT / source).read_bytes()
+
+
+def test_the_wheel_brings_the_texts_of_the_event_catalogue(wheel: zipfile.ZipFile) -> None:
+    for name in (CHANGELOG, *DOCUMENTS):
+        assert wheel.read(f"pipelines/operations/site/texts/{name}") == (ROOT / name).read_bytes()
 
 
 def test_the_wheel_owns_three_packages_and_no_more(wheel: zipfile.ZipFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from pipelines.cli.options import AsJson
 from pipelines.local.endpoints import endpoints
+from pipelines.operations.site.pages import write_site
 from schemas import catalogue, compatibility, personal, registry
 
 schemas = typer.Typer(help="The contracts of the topics.", no_args_is_help=True)
@@ -52,6 +54,15 @@ def release() -> None:
 def personal_data() -> None:
     """Print the data map: which fields of which topic are personal, and how (for docs/PERSONAL-DATA.md)."""
     typer.echo(personal.table(), nl=False)
+
+
+@schemas.command(name="catalogue")
+def event_catalogue(
+    out: Annotated[Path, typer.Option(help="The folder to write to; made when it is not there.")],
+) -> None:
+    """Write the topics as a static site: contract, example, lineage and changes of each, for any browser."""
+    files = write_site(out)
+    Console(highlight=False).print(f"{files} files in {out}; open {out / 'index.html'}", soft_wrap=True)
 
 
 @schemas.command(name="register")

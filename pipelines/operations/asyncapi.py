@@ -7,15 +7,14 @@ the configuration is the topic catalogue's, and who may read or write follows fr
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
-from pipelines.grants import ROLES, Grant, grants, user
+from pipelines.grants import ROLES, Grant, user
 from pipelines.operations.alerts import as_yaml
+from pipelines.operations.contracts import Readme, on_topics, readme, users
 from pipelines.topics import PARTITIONS, PIPELINES, Topic, topics
 from schemas import catalogue
 
@@ -41,22 +40,6 @@ _CLUSTERS: Final = frozenset({"min.insync.replicas"})
 _FALSE_IN_YAML_1_1: Final = ("no", "off", "n")
 
 _ACTIONS: Final = {"READ": ("receive", "reads"), "WRITE": ("send", "writes")}
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a topic's README says: the rows of its table, and what is said beside it."""
-
-    rows: dict[str, str]
-    notes: str
-
-
-def _page(topic: str) -> Page:
-    text = (catalogue.FOLDER / topic / "README.md").read_text()
-    found = re.findall(r"^\| ([A-Z][a-z ]+) \| (.+) \|$", text, re.MULTILINE)
-    rows = {word: said.replace("\\|", "|") for word, said in found}
-    notes = re.split(r"^\|.*\n", text, flags=re.MULTILINE)[-1].split("\nExample: ")[0].strip()
-    return Page(rows, notes.replace("](../../docs/", "](").replace("](../../", "](../"))
 
 
 def asyncapi_file() -> str:
@@ -89,7 +72,7 @@ def document() -> dict[str, Any]:
         "defaultContentType": AVRO,
         "servers": {"cluster": _cluster()},
         "channels": {topic.name: _channel(topic) for topic in topics() if topic.name in catalogue.TOPICS},
-        "operations": dict(_operation(role, grant) for role in ROLES for grant in _on_topics(role)),
+        "operations": dict(_operation(role, grant) for role in ROLES for grant in on_topics(role)),
         "components": {"securitySchemes": {"user": {"type": "scramSha512"}}},
     }
 
@@ -105,19 +88,24 @@ def _cluster() -> dict[str, Any]:
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
-    page = _page(topic.name)
+    page = readme(topic.name)
     told = {"Written by": "written by", "Read by": "for", "Record timestamp": "record timestamp"}
     rows = "\n".join(f"- {word}: {page.rows[row]}" for row, word in told.items())
     message = _message(topic.name, page)
     return {
         "address": topic.name,
         "summary": message["summary"],
-        "description": "\n\n".join(part for part in (rows, page.notes) if part),
+        "description": "\n\n".join(part for part in (rows, _from_docs(page.notes)) if part),
         "messages": {message["name"]: message},
         "bindings": {"kafka": _topic_binding(topic)},
-        "x-may-write": _users("WRITE", topic.name),
-        "x-may-read": _users("READ", topic.name),
+        "x-may-write": users("WRITE", topic.name),
+        "x-may-read": users("READ", topic.name),
     }
+
+
+def _from_docs(text: str) -> str:
+    """A README's links, as docs/ writes them."""
+    return text.replace("](../../docs/", "](").replace("](../../", "](../")
 
 
 def _topic_binding(topic: Topic) -> dict[str, Any]:
@@ -138,7 +126,7 @@ def _configured(key: str, value: str) -> list[str] | int | str:
     return int(value) if value.lstrip("-").isdigit() else value
 
 
-def _message(topic: str, page: Page) -> dict[str, Any]:
+def _message(topic: str, page: Readme) -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(catalogue.released(topic))
     number, path = catalogue.versions(topic)[-1]
     return {
@@ -164,20 +152,6 @@ def _message(topic: str, page: Page) -> dict[str, Any]:
         "x-schema-version": number,
         "x-subject": catalogue.subject(topic),
     }
-
-
-def _on_topics(role: str) -> list[Grant]:
-    """What a role may do with topics that others know."""
-    return [
-        grant
-        for grant in grants(role)
-        if grant.kind == "TOPIC" and grant.operation in _ACTIONS and grant.name in catalogue.TOPICS
-    ]
-
-
-def _users(operation: str, topic: str) -> list[str]:
-    wanted = (operation, topic)
-    return [user(role) for role in ROLES if any(wanted == (g.operation, g.name) for g in _on_topics(role))]
 
 
 def _operation(role: str, grant: Grant) -> tuple[str, dict[str, Any]]:

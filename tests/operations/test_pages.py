@@ -15,6 +15,7 @@ from pipelines.operations.asyncapi import asyncapi_file
 from pipelines.operations.capacity import MEASURED, Figures, capacity_page
 from pipelines.operations.dashboards import DASHBOARDS, dashboard_file
 from pipelines.operations.pages import alerts_page, metrics_page, slo_page
+from pipelines.operations.site.pages import picture
 from tests.operations.drilled import DRILLED
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,6 +29,7 @@ def drills() -> dict[str, Any]:
 
 WRITTEN: dict[str, Callable[[], str]] = {
     "docs/asyncapi.yaml": asyncapi_file,
+    "docs/pictures/lineage.svg": picture,
     "docs/METRICS.md": metrics_page,
     "docs/SLO.md": slo_page,
     "docs/CAPACITY.md": lambda: capacity_page(Figures.model_validate_json(MEASURED.read_text())),
