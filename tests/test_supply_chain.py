@@ -87,3 +87,22 @@ def test_a_container_is_nobody_and_can_write_nothing_but_its_state(service: str)
     dockerfile = (ROOT / "deploy/Dockerfile").read_text()
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE)[-1] == "10001:10001"
     assert "--uid 10001" in dockerfile
+
+
+def test_the_consumers_of_other_languages_are_locked_as_well() -> None:
+    lock = json.loads((ROOT / "docs/consumers/typescript/package-lock.json").read_text())
+    package = json.loads((ROOT / "docs/consumers/typescript/package.json").read_text())
+    parts = {name: part for name, part in lock["packages"].items() if name}
+
+    assert len(parts) >= 5
+    assert all(part["integrity"].startswith("sha512-") for part in parts.values())
+    assert not [name for name, part in parts.items() if "resolved" in part], (
+        "npm's own settings say from where"
+    )
+    for asked in (package["dependencies"], package["devDependencies"]):
+        assert {name: parts[f"node_modules/{name}"]["version"] for name in asked} == asked
+
+    pom = (ROOT / "docs/consumers/java/pom.xml").read_text()
+    asked_of_maven = re.findall(r"<artifactId>.*?</artifactId>\s*<version>(.*?)</version>", pom)
+    assert len(asked_of_maven) == pom.count("<artifactId>") >= 7
+    assert all(re.fullmatch(r"[0-9]+(\.[0-9]+)*", version) for version in asked_of_maven)

@@ -12,8 +12,9 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 
+from pipelines.connection import PREFIX
 from pipelines.failure import Failure
-from pipelines.grants import ROLES, Grant, grants, user
+from pipelines.grants import ROLES, WAREHOUSE_GROUP, Grant, grants, user
 from pipelines.local import stack
 from pipelines.local.endpoints import KAFKA_VARIABLE, REGISTRY_VARIABLE, Endpoints
 from pipelines.local.secured import ADMIN, Vault
@@ -24,6 +25,7 @@ from schemas import catalogue
 from schemas.registry import connect as connect_registry
 from tests.broker.histories import END, history
 from tests.cli.test_main import loyalty
+from tests.support.consumers import Running, balance, send, service, trigger
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.secured import (
     being,
@@ -31,6 +33,7 @@ from tests.support.secured import (
     refusal_of_joining,
     refusal_of_reading,
     refusal_of_writing,
+    settings_of,
 )
 from tests.support.warehouse import Warehouse
 
@@ -287,3 +290,27 @@ def test_the_secure_stack_says_who_one_has_to_be(
         endpoints(home)
     assert "admin.env" in failure.value.do
     assert stack.status(home).answers
+
+
+@pytest.mark.parametrize("language", ["python", "java", "typescript"])
+def test_a_teams_consumer_comes_in_as_its_user(apart: Pipeline, home: Path, language: str) -> None:
+    who = settings_of(Vault(home), user("warehouse"))
+    if language == "typescript":
+        send(apart, balance("m-1", 1))
+    else:
+        send(apart, trigger("first"))
+
+    with service() as to:
+        running = Running(
+            apart,
+            language,
+            to,
+            GROUP_ID=WAREHOUSE_GROUP,
+            KAFKA_USERNAME=who[f"{PREFIX}USERNAME"],
+            KAFKA_PASSWORD=Path(who[f"{PREFIX}PASSWORD_FILE"]).read_text().strip(),
+            KAFKA_CA_FILE=who[f"{PREFIX}CA_FILE"],
+            SCHEMA_REGISTRY_CA_FILE=who[f"{PREFIX}REGISTRY_CA_FILE"],
+            NODE_EXTRA_CA_CERTS=who[f"{PREFIX}REGISTRY_CA_FILE"],
+        )
+        running.wait_until_taken(to, 1)
+        assert running.leave() == 0

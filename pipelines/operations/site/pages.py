@@ -25,6 +25,8 @@ _TEXTS: Final = (_HERE / "texts", _HERE.parents[2])
 """Where the texts of the repository are: in the wheel, or in the source tree."""
 
 DOCUMENTS: Final = {
+    "docs/consumers/README.md": "consumers.html",
+    "docs/NEW-EVENTS.md": "new-events.html",
     "docs/DEAD-LETTERS.md": "dead-letters.html",
     "docs/PERSONAL-DATA.md": "personal-data.html",
     "docs/SECURITY.md": "security.html",
