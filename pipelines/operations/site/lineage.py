@@ -7,7 +7,7 @@ every line runs to the right; only what a pipeline tells itself turns back. Posi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Final
 
@@ -125,9 +125,16 @@ def drawing(topics: Iterable[str] = catalogue.TOPICS) -> Drawing:
     rows = sorted(wanted, key=lambda t: (order.get(_written_by(t), -1), catalogue.TOPICS.index(t)))
     lines = tuple(_line(topic, TOP + ROW * n, shown, places) for n, topic in enumerate(rows))
     bars = tuple(_bar(stage, places[stage.name], lines) for stage in shown)
+    lines = tuple(replace(line, passes=_behind(line, bars)) for line in lines)
     left = 0 if any(line.sources for line in lines) else min(places.values()) - COLUMN // 4
     width = SOURCES + COLUMN * len(shown) + BAR + READERS - left
     return Drawing(bars, lines, left, width, TOP + ROW * len(rows))
+
+
+def _behind(line: Line, bars: Iterable[Bar]) -> tuple[int, ...]:
+    """The bars that a line passes through; it may also pass above or below one."""
+    through = {bar.x for bar in bars if bar.top < line.y < bar.top + bar.height}
+    return tuple(x for x in line.passes if x in through)
 
 
 def _written_by(topic: str) -> str:
