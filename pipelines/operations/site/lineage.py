@@ -22,6 +22,8 @@ SOURCES: Final = 222
 """Where the lines of topics begin that no pipeline writes; to the left stands who does."""
 COLUMN: Final = 258
 BAR: Final = 22
+LETTER: Final = 7
+"""Of a topic's name, which stands above its line."""
 READERS: Final = 226
 """The room at the right for who else reads a topic."""
 WORDS_MAX: Final = 32
@@ -127,7 +129,7 @@ def drawing(topics: Iterable[str] = catalogue.TOPICS) -> Drawing:
     bars = tuple(_bar(stage, places[stage.name], lines) for stage in shown)
     lines = tuple(replace(line, passes=_behind(line, bars)) for line in lines)
     left = 0 if any(line.sources for line in lines) else min(places.values()) - COLUMN // 4
-    width = SOURCES + COLUMN * len(shown) + BAR + READERS - left
+    width = max(SOURCES + COLUMN * len(shown) + BAR, *(line.end for line in lines)) + READERS - left
     return Drawing(bars, lines, left, width, TOP + ROW * len(rows))
 
 
@@ -154,11 +156,12 @@ def _line(topic: str, y: int, shown: list[Stage], places: dict[str, int]) -> Lin
     reads = tuple(places[stage.name] for stage in shown if topic in stage.reads and stage != made)
     readers = _others(rows["Read by"])
     last = max(places.values(), default=SOURCES) + BAR if readers else max(reads, default=start)
+    end = max(last + 14, start + 14 + LETTER * len(topic)) if readers else last
     return Line(
         topic,
         y,
         start,
-        last + 14 if readers else last,
+        end,
         written,
         reads,
         tuple(x for x in places.values() if start <= x < last and x not in reads),
