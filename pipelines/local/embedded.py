@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,12 +60,26 @@ def free_port(wanted: int, taken: set[int]) -> int:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Hold back Ctrl-C, so that what was started has been written down before anybody hears of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    """Hold back Ctrl-C and SIGTERM, so that what was started has been written down before anybody hears of them.
+
+    By their handlers: a signal that this thread alone masks is taken by another, and Python then runs its handler here
+    all the same. Other threads than the main one are not interrupted anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    before: dict[signal.Signals, Any] = {}
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.getsignal(number)
+            signal.signal(number, lambda told, _: heard.append(told))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for told in heard[:1]:
+            signal.raise_signal(told)
 
 
 def spawn(name: str, command: list[str], home: Path, port: int, env: dict[str, str], cwd: Path) -> Spawned:

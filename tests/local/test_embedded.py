@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,29 @@ def test_a_second_stack_takes_other_ports_and_down_stops_one_of_them(home: Path,
 def _hears_ctrl_c() -> None:
     """As in a terminal: what a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_an_interrupt_waits_for_what_is_being_written_down_also_beside_other_threads() -> None:
+    """Another thread takes the signal that the main one holds back, and the main one would act on it all the same."""
+    over, written = threading.Event(), []
+
+    def interrupted() -> None:
+        with embedded.undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+            written.append("the process that was started")
+
+    beside = threading.Thread(target=over.wait)
+    beside.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        over.set()
+        beside.join()
+
+    assert written
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
