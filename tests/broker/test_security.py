@@ -261,37 +261,6 @@ def test_no_password_stands_on_a_command_line_or_in_a_log(home: Path, fed: Pipel
     assert {file.stat().st_mode & 0o077 for file in vault.folder.iterdir()} == {0}
 
 
-def test_a_wrong_password_and_a_stranger_are_told_apart(
-    home: Path, secure: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    wrong = tmp_path / "password"
-    wrong.write_text("guess")
-    with being(home, user("accounts")):
-        monkeypatch.setenv("LOYALTY_SECURITY_PASSWORD_FILE", str(wrong))
-        with pytest.raises(Failure, match="User:loyalty-accounts do not come together: .*credentials"):
-            connect(secure.bootstrap_servers)
-    stranger = Vault(tmp_path)
-    stranger.fill()
-    with being(home, user("accounts")):
-        monkeypatch.setenv("LOYALTY_SECURITY_CA_FILE", str(stranger.ca))
-        with pytest.raises(Failure, match="certificate verify failed"):
-            connect(secure.bootstrap_servers)
-
-
-def test_the_secure_stack_says_who_one_has_to_be(
-    home: Path, secure: Endpoints, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from pipelines.local.endpoints import endpoints
-
-    for variable in list(os.environ):
-        if variable.startswith("LOYALTY_SECURITY_"):
-            monkeypatch.delenv(variable)
-    with pytest.raises(Failure, match="is secure, and who you are is not said") as failure:
-        endpoints(home)
-    assert "admin.env" in failure.value.do
-    assert stack.status(home).answers
-
-
 @pytest.mark.parametrize("language", ["python", "java", "typescript"])
 def test_a_teams_consumer_comes_in_as_its_user(apart: Pipeline, home: Path, language: str) -> None:
     who = settings_of(Vault(home), user("warehouse"))
@@ -314,3 +283,34 @@ def test_a_teams_consumer_comes_in_as_its_user(apart: Pipeline, home: Path, lang
         )
         running.wait_until_taken(to, 1)
         assert running.leave() == 0
+
+
+def test_a_wrong_password_and_a_stranger_are_told_apart(
+    home: Path, secure: Endpoints, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "password"
+    wrong.write_text("guess")
+    with being(home, user("accounts")), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOYALTY_SECURITY_PASSWORD_FILE", str(wrong))
+        with pytest.raises(Failure, match="User:loyalty-accounts do not come together: .*credentials"):
+            connect(secure.bootstrap_servers)
+    stranger = Vault(tmp_path)
+    stranger.fill()
+    with being(home, user("accounts")), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOYALTY_SECURITY_CA_FILE", str(stranger.ca))
+        with pytest.raises(Failure, match="certificate verify failed"):
+            connect(secure.bootstrap_servers)
+
+
+def test_the_secure_stack_says_who_one_has_to_be(
+    home: Path, secure: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.local.endpoints import endpoints
+
+    for variable in list(os.environ):
+        if variable.startswith("LOYALTY_SECURITY_"):
+            monkeypatch.delenv(variable)
+    with pytest.raises(Failure, match="is secure, and who you are is not said") as failure:
+        endpoints(home)
+    assert "admin.env" in failure.value.do
+    assert stack.status(home).answers
