@@ -195,6 +195,10 @@ class Feed:
         finally:
             self.factor = 1.0
 
+    def has_ordered(self) -> bool:
+        """Whether anybody has: members enrol before they order."""
+        return self._last_order is not None
+
     @contextlib.contextmanager
     def hot(self) -> Iterator[str]:
         """Have half of all facts be one member's meanwhile: whoever ordered last orders on and on. Who it is."""

@@ -23,6 +23,8 @@ from pipelines.torture.ground import Ground
 RESTORING: Final = "restoring state"
 ASSIGNED: Final = "partitions assigned"
 TOLD_S: Final = 30.0
+BEGUN_S: Final = 45.0
+"""By then a worker that was starting has begun, also where much else runs."""
 GONE_S: Final = 60.0
 DUTY_S: Final = 0.5
 
@@ -181,14 +183,24 @@ def slow(ground: Ground, rnd: Random) -> Iterator[str]:
 
 @contextlib.contextmanager
 def same_transactional_id(ground: Ground, rnd: Random) -> Iterator[str]:
-    """Somebody else begins under the worker's transactional id: the worker is fenced, and must leave."""
+    """Somebody else begins under the worker's transactional id: the worker is fenced, and must leave.
+
+    Whoever begins last has the id: a worker that was starting took it back, so that somebody else begins once more.
+    """
     replica = _one(ground, rnd, "accounts")
     pid = ground.workers.pid(replica)
-    name = f"{ground.prefix}{PIPELINES['accounts'].group}-{replica}"
+    _begin_as(ground, replica)
+    yield replica
+    if pid is not None and not ground.workers.wait_exit(replica, pid, BEGUN_S):
+        _begin_as(ground, replica)
+        _must_leave(ground, replica, pid)
+
+
+def _begin_as(ground: Ground, replica: str) -> None:
     twin = Producer(
         {
             **kafka_client(ground.endpoints.bootstrap_servers),
-            "transactional.id": name,
+            "transactional.id": f"{ground.prefix}{PIPELINES['accounts'].group}-{replica}",
             "transaction.timeout.ms": 10_000,
             "log_level": 0,
         }
@@ -197,9 +209,6 @@ def same_transactional_id(ground: Ground, rnd: Random) -> Iterator[str]:
         twin.init_transactions(TOLD_S)
     except KafkaException as error:
         raise Unmet(f"the twin could not begin: {error}") from error
-    yield replica
-    if pid is not None:
-        _must_leave(ground, replica, pid)
 
 
 @contextlib.contextmanager
