@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
@@ -159,7 +159,14 @@ def test_three_brokers_go_on_while_one_is_lost(home: Path) -> None:
     ensure_topics(at.bootstrap_servers, 1)
     admin = connect(at.bootstrap_servers)
     places = [(topic.name, 0) for topic in catalogued(replication=3)]
-    assert set(ends(admin, places).values()) == {0}
+
+    def all_brokers_know_the_topics() -> bool:
+        try:
+            return set(ends(admin, places).values()) == {0}
+        except KafkaException:
+            return False
+
+    until(all_brokers_know_the_topics)
 
     stack.kill_broker(home, 2)
     produce(at, "ledger")
