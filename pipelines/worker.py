@@ -28,7 +28,7 @@ from pipelines.runtime.health import serving
 from pipelines.runtime.offsets import Backlog
 from pipelines.runtime.profile import Profile, TimedStore, watch_engine
 from pipelines.runtime.settings import Settings
-from pipelines.runtime.signals import leaving_within, told_by_signals
+from pipelines.runtime.signals import given_back, leaving_within, told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
 from pipelines.topology import AccountsJoin, LiabilityJoin, TriggersJoin, build
@@ -60,12 +60,12 @@ def run_worker(
     What the engine cannot go on from (a fenced transaction, a broker away too long) is a Failure with exit code 75:
     start again, nothing is lost. So is what has not come to an end `LEAVE_S` after a signal, whatever it waits for.
     """
-    with leaving_within(LEAVE_S, EXIT_FENCED), guards.check_all(settings):
+    with leaving_within(LEAVE_S, EXIT_FENCED), guards.checked(settings) as partitions:
         codec = connect_registry(settings.schema_registry_url)
         profile = Profile()
         app = application(settings)
         open_store = partial(TimedStore, profile=profile) if profiled else RocksStore
-        join = _join(app, settings, programme, codec, profile)
+        join = _join(app, settings, programme, codec, profile, partitions)
         build(app, join, settings, open_store)
         count_transactions(app.producer, join.tally)
         if profiled:
@@ -88,13 +88,17 @@ def _tell_build(settings: Settings, programme: Programme) -> None:
 
 
 def _join(
-    app: HardenedApplication, settings: Settings, programme: Programme, codec: Codec, profile: Profile
+    app: HardenedApplication,
+    settings: Settings,
+    programme: Programme,
+    codec: Codec,
+    profile: Profile,
+    partitions: int,
 ) -> AccountsJoin | TriggersJoin | LiabilityJoin:
     produce = app.producer.send
     if settings.processor == "accounts":
         return AccountsJoin(Accounts(programme), codec, settings, produce, profile)
     if settings.processor == "liability":
-        partitions = guards.check_topics(connect(settings.bootstrap_servers), settings)
         return LiabilityJoin(codec, settings, produce, profile, partitions)
     if programme.triggers is None:
         what = f"the programme {programme.name} tells members nothing: it has no `triggers`"
@@ -104,9 +108,9 @@ def _join(
 
 def _run(app: HardenedApplication, settings: Settings) -> None:
     """The engine takes the signals over while it runs; they are given back behind it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        app.run()
+        with given_back():
+            app.run()
     except (KafkaException, QuixException) as error:
         if isinstance(app.stopped_by, Failure):
             raise app.stopped_by from error
@@ -121,9 +125,6 @@ def _run(app: HardenedApplication, settings: Settings) -> None:
         if (full := guards.disk_full(app.stopped_by or error, settings.state_dir)) is not None:
             raise full from error
         raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from pipelines.local.artefacts import Artefacts
 from pipelines.local.endpoints import alive
 from pipelines.local.secured import Vault, write_private
 from pipelines.local.small_disk import SmallDisk
+from pipelines.runtime.signals import handled_by
 
 KAFKA_PORT, CONTROLLER_PORT, SECOND_PORT, REGISTRY_PORT = 19092, 19192, 19292, 18081
 CLUSTER_ID = "bG95YWx0eS1zdHJlYW1zMQ"
@@ -69,15 +70,10 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     heard: list[int] = []
-    before: dict[signal.Signals, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.getsignal(number)
-            signal.signal(number, lambda told, _: heard.append(told))
-        yield
+        with handled_by(lambda told, _: heard.append(told)):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for told in heard[:1]:
             signal.raise_signal(told)
 

@@ -10,6 +10,8 @@ import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -29,15 +31,16 @@ MAKE_ROOM: Final = "make room or mount a larger volume"
 RESET: Final = "see runbooks/LoyaltyStateWithoutOffsets.md: state, changelog and offsets are reset together"
 
 
-def check_all(settings: Settings) -> IO[str]:
-    """Run every guard; the lock on the state directory is held as long as the returned file stays open."""
+@contextmanager
+def checked(settings: Settings) -> Iterator[int]:
+    """Run every guard, and hold the lock on the state directory meanwhile; how many partitions each input has."""
     check_state_dir(settings.state_dir, settings.state_free_bytes_min)
-    lock = lock_state_dir(settings.state_dir)
-    admin = connect(settings.bootstrap_servers)
-    check_access(admin, settings)
-    partitions = check_topics(admin, settings)
-    check_offsets(admin, settings, partitions)
-    return lock
+    with lock_state_dir(settings.state_dir):
+        admin = connect(settings.bootstrap_servers)
+        check_access(admin, settings)
+        partitions = check_topics(admin, settings)
+        check_offsets(admin, settings, partitions)
+        yield partitions
 
 
 def check_state_dir(state_dir: Path, free_bytes_min: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from signal import Signals, set_wakeup_fd
 from socket import socket, socketpair
 from threading import Event, Thread
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,15 +20,31 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def told_by_signals() -> Iterator[Event]:
-    """Set by either signal; the handlers of before are given back."""
-    told = Event()
-    before = {n: signal.signal(n, lambda *_: told.set()) for n in ASKS_TO_LEAVE}
+def given_back() -> Iterator[None]:
+    """Whoever handles the two signals meanwhile: their handlers of before do so afterwards."""
+    before = {number: signal.getsignal(number) for number in ASKS_TO_LEAVE}
     try:
-        yield told
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, Any], Any]) -> Iterator[None]:
+    """Both signals go to `handler` meanwhile. Of the main thread only."""
+    with given_back():
+        for number in ASKS_TO_LEAVE:
+            signal.signal(number, handler)
+        yield
+
+
+@contextmanager
+def told_by_signals() -> Iterator[Event]:
+    """Set by either signal; the handlers of before are given back."""
+    told = Event()
+    with handled_by(lambda *_: told.set()):
+        yield told
 
 
 @contextmanager

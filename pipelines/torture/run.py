@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from pipelines.local import small_disk, stack
 from pipelines.local.endpoints import Endpoints, given_endpoints
 from pipelines.runtime import offsets
 from pipelines.runtime.settings import settings
-from pipelines.runtime.signals import ASKS_TO_LEAVE
+from pipelines.runtime.signals import handled_by
 from pipelines.runtime.topic_admin import connect, ensure_topics
 from pipelines.topics import ACCOUNTS, PARTITIONS, TRIGGERS, prefixed
 from pipelines.torture import disks
@@ -342,14 +341,10 @@ def interrupted_by_signals(told: threading.Event) -> Iterator[None]:
             told.set()
             raise Interrupted
 
-    before = {number: signal.signal(number, interrupt) for number in ASKS_TO_LEAVE}
-    try:
+    with handled_by(interrupt):
         if told.is_set():
             raise Interrupted
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _judge(ground: Ground, result: Result, told: threading.Event, tell: Tell) -> None:
