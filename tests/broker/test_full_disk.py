@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from pipelines.domain.facts import Tick
+from pipelines.local import small_disk
+from pipelines.local.small_disk import SmallDisk
 from schemas import catalogue
 from tests.broker.histories import END, history
 from tests.support.history import play
-from tests.support.pipeline import Pipeline, wait_until
+from tests.support.pipeline import Pipeline
 from tests.support.programmes import reference
 
 pytestmark = pytest.mark.broker
 MEMBERS: Final = 20
-ON_SMALL_DISK: Final = """
-mount -t tmpfs -o size=4m tmpfs "$1" || exit 99
-disk=$1 kept=$2; shift 2
-"$@"
-code=$?
-rm -f "$disk/filler"
-cp -a "$disk/." "$kept"
-exit $code
-"""
-"""Run a command with a disk that only it sees, and keep what it leaves on it. Needs user namespaces, and no root."""
 
 
 def test_a_disk_that_becomes_full_stops_the_worker_by_name_and_nothing_is_lost(pipeline: Pipeline) -> None:
@@ -39,13 +31,14 @@ def test_a_disk_that_becomes_full_stops_the_worker_by_name_and_nothing_is_lost(p
     pipeline.send(facts[:half])
     disk, kept = pipeline.tmp_path / "disk", pipeline.tmp_path / "state"
     disk.mkdir()
-    kept.mkdir()
-    worker = _start_on_small_disk(pipeline, disk, kept)
-    pipeline.wait_until_caught_up()
-    _fill(Path(f"/proc/{worker.pid}/root{disk}"))
+    with small_disk.made(disk) as small:
+        worker = _start_inside(pipeline, small)
+        pipeline.wait_until_caught_up()
+        small.fill()
 
-    pipeline.send(facts[half:])
-    _, said = worker.communicate(timeout=50)
+        pipeline.send(facts[half:])
+        _, said = worker.communicate(timeout=50)
+        shutil.copytree(small.seen_from_outside, kept)
 
     assert worker.returncode == 1, said
     assert f"error: the disk of {disk}" in said, said
@@ -77,9 +70,9 @@ def _points_by_account(entries: Iterable[Mapping[str, Any]]) -> dict[tuple[str, 
     return dict(points)
 
 
-def _start_on_small_disk(pipeline: Pipeline, disk: Path, kept: Path) -> subprocess.Popen[str]:
+def _start_inside(pipeline: Pipeline, disk: SmallDisk) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pipelines.cli.main", "run", "accounts", "--replica", "w0"]
-    command += ["--topic-prefix", pipeline.prefix, "--state-dir", str(disk)]
+    command += ["--topic-prefix", pipeline.prefix, "--state-dir", str(disk.path)]
     given = {
         "KAFKA_BOOTSTRAP_SERVERS": pipeline.cluster.bootstrap_servers,
         "SCHEMA_REGISTRY_URL": pipeline.cluster.schema_registry_url,
@@ -89,20 +82,9 @@ def _start_on_small_disk(pipeline: Pipeline, disk: Path, kept: Path) -> subproce
         "LOYALTY_WORKER_STATE_FREE_BYTES_MIN": "0",
     }
     return subprocess.Popen(
-        ["unshare", "-Urm", "sh", "-c", ON_SMALL_DISK, "sh", str(disk), str(kept), *command],
+        [*disk.inside, *command],
         env=os.environ | given,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def _fill(disk: Path) -> None:
-    """Leave no byte free, as a neighbour's file would."""
-    wait_until((disk / "accounts").is_dir, "the disk is mounted", patience_s=10)
-    with (disk / "filler").open("wb", buffering=0) as filler:
-        try:
-            while True:
-                filler.write(bytes(4096))
-        except OSError:
-            return
