@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +33,7 @@ from pipelines.cli.bench import forget
 from pipelines.domain.facts import Fact, Order, Tick
 from pipelines.domain.programme import DAY_MS, HOUR_MS
 from pipelines.failure import Failure
+from pipelines.local.embedded import free_port
 from pipelines.local.endpoints import endpoints, home_dir
 from pipelines.operations.looks import Look, ask
 from pipelines.runtime.offsets import Group
@@ -49,6 +49,8 @@ from schemas.registry import connect
 LOOK_S: Final = 1.0
 PATIENCE_S: Final = 7_200.0
 STARTING_S: Final = 60.0
+METRICS_PORT: Final = 24_100
+"""Of the first worker, or the next free one; the other workers have those behind it."""
 WEEK_S: Final = 7 * 86_400
 
 
@@ -121,7 +123,7 @@ class Run:
         """So many at work; the clock of the run begins anew when they have partitions."""
         given = ["--topic-prefix", self._prefix, "--state-dir", str(self._state_dir)]
         names = [f"worker-{number}" for number in range(count)]
-        self._port = free_port()
+        self._port = free_port(METRICS_PORT, set())
         with Fleet(["run", "accounts", *given], names, self._port) as fleet:
             self._fleet, self._workers = fleet, psutil.Process().children()
             self._await(lambda: sum(look.total("loyalty_assigned_partitions") for look in self._asked()))
@@ -245,13 +247,6 @@ class Run:
 
 def tell(line: str) -> None:
     print(line, flush=True)
-
-
-def free_port() -> int:
-    """One that nobody listens on in this moment; the other workers have the next ones."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def now_ms() -> int:
