@@ -53,6 +53,8 @@ ENVIRONMENT: Final = {
 WARM_UP_S: Final = 10.0
 STARTED_S: Final = 120.0
 """For so long the first fault waits for workers that have still to start."""
+ENROLLED_S: Final = 120.0
+"""At the most so long members enrol at ten times the rate."""
 DRAIN_S: Final = 240.0
 ASK_S: Final = 0.25
 KILLS_THAT_TELL: Final = 5
@@ -190,6 +192,7 @@ class Run:
     ) -> None:
         ground.feed.start()
         ground.clock.start()
+        _enrol(ground.feed, told)
         told.wait(WARM_UP_S)
         watch = Progress(ground)
         watch.recovered(STARTED_S, told)
@@ -208,6 +211,14 @@ class Run:
         result.interrupted = told.is_set()
         ground.servers.heal()
         result.exits_by_code = _by_code(ground)
+
+
+def _enrol(feed: Feed, told: threading.Event) -> None:
+    """Members enrol before the first of them orders, all of them: that part of the history goes by faster."""
+    ends = time.monotonic() + ENROLLED_S
+    with feed.faster(10):
+        while not feed.has_ordered() and not told.wait(0.2) and time.monotonic() < ends:
+            pass
 
 
 def _by_code(ground: Ground) -> dict[str, int]:

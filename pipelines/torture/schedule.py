@@ -24,7 +24,7 @@ class Step(NamedTuple):
 
 
 def schedule(seed: int, faults: Sequence[Fault], together: float = TOGETHER) -> Iterator[Step]:
-    """Steps without end. Every fault comes as often as its weight before any comes again."""
+    """Steps without end: every fault once, then again as often as its weight has it, and so on."""
     rnd = Random(f"{seed}:schedule")
     drawn = _decks(faults, rnd)
     number = 0
@@ -48,7 +48,8 @@ def _step(seed: int, number: int, faults: tuple[Fault, ...], rnd: Random) -> Ste
 
 
 def _decks(faults: Sequence[Fault], rnd: Random) -> Iterator[Fault]:
+    each, again = list(faults), [fault for fault in faults for _ in range(fault.weight - 1)]
     while True:
-        deck = [fault for fault in faults for _ in range(fault.weight)]
-        rnd.shuffle(deck)
-        yield from deck
+        for deck in (each, again):
+            rnd.shuffle(deck)
+            yield from deck

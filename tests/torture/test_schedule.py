@@ -31,6 +31,12 @@ def test_every_fault_comes_before_any_comes_more_often_than_its_weight() -> None
     assert {name: struck.count(name) for name in set(struck)} == {fault.name: fault.weight for fault in ALL}
 
 
+def test_every_fault_has_come_once_before_any_comes_again() -> None:
+    for seed in range(20):
+        struck = [fault.name for step in first(seed, len(ALL)) for fault in step.faults][: len(ALL)]
+        assert set(struck) == {fault.name for fault in ALL}
+
+
 def test_some_faults_fall_on_top_of_each_other_but_never_on_one_that_must_be_alone() -> None:
     pairs = [step.faults for step in first(2, 500) if len(step.faults) > 1]
 

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from pipelines.torture.fault import Fault, Unmet
-from pipelines.torture.faults.workers import wait_for
+from pipelines.torture.fault import Fault
 from pipelines.torture.ground import Ground
 
 IN_A_ROW: Final = 60
 """Fewer than the hundred in a row at which a worker stops, for good facts may come between, or may not."""
 GIANT: Final = 900_000
-ORDERED_S: Final = 90.0
-"""Members enrol, and think, before the first of them orders."""
 
 
 @contextlib.contextmanager
@@ -49,8 +46,6 @@ def backlog(ground: Ground, _: Random) -> Iterator[str]:
 
 @contextlib.contextmanager
 def hot_member(ground: Ground, _: Random) -> Iterator[str]:
-    if not wait_for(ground.feed.has_ordered, ORDERED_S):
-        raise Unmet(f"nobody has ordered within {ORDERED_S:.0f} s")
     with ground.feed.hot() as member:
         yield f"{member}, half of all facts"
 
