@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import attrgetter
-from threading import Lock
+from threading import Lock, Timer
 from time import monotonic, time
 from typing import Any, Final, NamedTuple
 
@@ -82,7 +82,7 @@ class HardenedApplication(Application):
     settled: bool = False
     """Whether the partitions that were last given to this worker are in hand, and what to restore is known."""
 
-    asks_again_s: float = float("inf")
+    asks_again_s: float = 60.0
     """After how long without an answer the producer's client sends a request again, by another connection."""
 
     def _get_internal_producer(self, on_error: Any = None, transactional: bool | None = None) -> Any:
@@ -149,12 +149,28 @@ class HardenedApplication(Application):
 
         def ending(*given: Any, **more: Any) -> None:
             began = monotonic()
-            end(*given, **more)
+            with self._bounded():
+                end(*given, **more)
             took_s = monotonic() - began
             if took_s >= self.asks_again_s:
                 raise EndInDoubt(f"a transaction ended after {took_s:.0f} s, and may have been ended twice")
 
         return ending
+
+    @contextmanager
+    def _bounded(self) -> Iterator[None]:
+        """Leave the process when an end of a transaction does not return.
+
+        Offsets go to the group's coordinator, and when that broker goes away the client may wait for it for ever,
+        past any time-out that it is given (librdkafka issues 5511 and 5456). The transaction has expired by then.
+        """
+        watch = Timer(self.asks_again_s + ABORT_S, _leave, ["a transaction does not end, leaving"])
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
 
     def _told_behind(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """A call in which partitions come and go, and which is over before it is told that they could not."""
@@ -198,13 +214,12 @@ class HardenedApplication(Application):
         return super()._exception_handler(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
     def _on_lost(self, _: Any, topic_partitions: list[TopicPartition]) -> None:
-        log.error("partitions lost, leaving", partitions=len(topic_partitions), exit_code=EXIT_FENCED)
+        log.error("partitions lost", partitions=len(topic_partitions))
         try:
             self._producer.abort_transaction(timeout=ABORT_S)
         except Exception as error:  # noqa: BLE001  whatever it is, the worker ends
             log.warning("the transaction could not be aborted", error=str(error))
-        sys.stderr.flush()
-        os._exit(EXIT_FENCED)
+        _leave("without partitions, leaving")
 
     def before_each_commit(self, tell: Callable[[], None]) -> None:
         """Have `tell` called before each commit of what was processed: what it produces and keeps is part of it."""
@@ -267,6 +282,13 @@ class HardenedApplication(Application):
     def context(self) -> Any:
         """Where the open checkpoint, and with it the store's transaction, is found."""
         return self._processing_context
+
+
+def _leave(why: str) -> None:
+    """End the process at once, whatever any of its threads waits for."""
+    log.error(why, exit_code=EXIT_FENCED)
+    sys.stderr.flush()
+    os._exit(EXIT_FENCED)
 
 
 _recorded: Final = attrgetter("next_timestamp")

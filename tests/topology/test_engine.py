@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from queue import Queue
 from typing import Any, NamedTuple
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_transaction_that_cannot_be_aborted_still_ends_the_worker(
     app._on_lost(None, [])
 
     assert codes == [engine.EXIT_FENCED]
+
+
+def test_a_transaction_that_does_not_end_ends_the_worker(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's call never returned: offsets waited for a coordinator that was gone, for ten minutes."""
+    left: Queue[int] = Queue()
+    monkeypatch.setattr(engine.os, "_exit", left.put)
+    monkeypatch.setattr(engine, "ABORT_S", 0.0)
+    app.asks_again_s = 0.05
+
+    def hangs() -> None:
+        assert left.get(timeout=30) == engine.EXIT_FENCED
+
+    with pytest.raises(engine.EndInDoubt):
+        app._asked_once(hangs)()
+
+    app._asked_once(lambda: None)()
+    assert left.empty()
 
 
 @pytest.mark.parametrize(

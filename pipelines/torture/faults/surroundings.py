@@ -104,8 +104,8 @@ KNOWN: Final = (
 )
 
 FAULTS: Final = (
-    Fault("F38", "registry-killed", KNOWN, registry_killed, (4, 8), weight=2),
-    Fault("F38", "registry-silent", KNOWN, registry_silent, (4, 8), weight=2),
+    Fault("F38", "registry-killed", KNOWN, registry_killed, (4, 8), weight=2, alone=True),
+    Fault("F38", "registry-silent", KNOWN, registry_silent, (4, 8), weight=2, alone=True),
     Fault(
         "F35", "clock-down", "What is due waits, and happens at its own instant", clock_down, (4, 8), weight=2
     ),
