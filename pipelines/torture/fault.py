@@ -7,6 +7,7 @@ in between, so Ctrl-C in the middle of a fault leaves nothing stopped, paused or
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,3 +40,13 @@ class Fault:
     """Never on top of another fault."""
     possible: Callable[[], bool] = lambda: True
     """Whether this machine lets it be struck."""
+
+
+def wait_for(holds: Callable[[], bool], patience_s: float) -> bool:
+    """Whether it came to hold in time."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

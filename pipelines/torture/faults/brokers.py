@@ -11,8 +11,7 @@ from confluent_kafka import ElectionType
 
 from pipelines.local import small_disk
 from pipelines.runtime.topic_admin import connect
-from pipelines.torture.fault import Fault, Unmet
-from pipelines.torture.faults.workers import wait_for
+from pipelines.torture.fault import Fault, Unmet, wait_for
 from pipelines.torture.ground import Ground
 from pipelines.torture.servers import BROKERS, ON_SMALL_DISK
 

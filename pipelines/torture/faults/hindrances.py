@@ -14,8 +14,8 @@ import psutil
 
 from pipelines.local import small_disk
 from pipelines.runtime.engine import EXIT_FENCED
-from pipelines.torture.fault import Fault, Strike, Unmet
-from pipelines.torture.faults.workers import log_size, told_since, wait_for
+from pipelines.torture.fault import Fault, Strike, Unmet, wait_for
+from pipelines.torture.faults.workers import log_size, told_since
 from pipelines.torture.ground import Ground
 from pipelines.torture.hindered import LAUNCHER, SAID, Hindrance
 

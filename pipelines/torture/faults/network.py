@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from pipelines.torture.fault import Fault, Strike, Unmet
-from pipelines.torture.faults.workers import wait_for
+from pipelines.torture.fault import Fault, Strike, Unmet, wait_for
 from pipelines.torture.ground import Ground
 from pipelines.torture.wire import BOTH, END_TRANSACTION, Way
 

@@ -14,8 +14,7 @@ from confluent_kafka.admin import AdminClient
 from pipelines.runtime import offsets
 from pipelines.runtime.topic_admin import connect
 from pipelines.topics import PARTITIONS, PIPELINES, prefixed
-from pipelines.torture.fault import Fault, Strike, Unmet
-from pipelines.torture.faults.workers import wait_for
+from pipelines.torture.fault import Fault, Strike, Unmet, wait_for
 from pipelines.torture.ground import Ground
 from pipelines.torture.servers import REGISTRY
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from random import Random
 from typing import Final
 
@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer
 
 from pipelines.connection import kafka_client
 from pipelines.topics import PIPELINES
-from pipelines.torture.fault import Fault, Strike, Unmet
+from pipelines.torture.fault import Fault, Strike, Unmet, wait_for
 from pipelines.torture.ground import Ground
 
 RESTORING: Final = "restoring state"
@@ -31,16 +31,6 @@ DUTY_S: Final = 0.5
 
 def _one(ground: Ground, rnd: Random, processor: str | None = None) -> str:
     return rnd.choice(ground.workers.replicas(processor))
-
-
-def wait_for(holds: Callable[[], bool], patience_s: float) -> bool:
-    """Whether it came to hold in time."""
-    deadline = time.monotonic() + patience_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def told_since(ground: Ground, replica: str, mark: int, word: str) -> bool:
