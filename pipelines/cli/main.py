@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -56,9 +58,16 @@ def build(wanted: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run a command; a `Failure` becomes two lines on standard error and its exit code."""
-    try:
+    with failures_told():
         logs.configure(sys.stderr)
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Have a `Failure`, what Kafka refused, or Ctrl-C end the process as it ends each command."""
+    try:
+        yield
     except Failure as failure:
         _give_up(failure)
     except KeyboardInterrupt:
