@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from operator import attrgetter
 from threading import Lock, Timer
 from time import monotonic, time
@@ -26,6 +27,7 @@ from quixstreams.state.rocksdb.options import RocksDBOptions
 
 from pipelines.connection import kafka_client
 from pipelines.runtime import metrics
+from pipelines.runtime.restoring import restore
 from pipelines.runtime.settings import Settings
 from pipelines.runtime.transactional import TransactionalProducer
 from pipelines.topics import ACCOUNT_BYTES_MAX
@@ -132,6 +134,8 @@ class HardenedApplication(Application):
         states: Any = self._state_manager
         for name in ("poll", "consume", "close"):
             setattr(consumer, name, self._told_behind(getattr(consumer, name)))
+        recovery = states._recovery_manager
+        recovery._recovery_loop = partial(restore, recovery)
         states.do_recovery = _timed_restore(states.do_recovery)
         producer: Any = self._producer
         for name in ("commit_transaction", "abort_transaction"):
