@@ -10,7 +10,7 @@ BENCH_ARGS ?=
 SBOM ?= build/sbom.json
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check tools test coverage mutants broker drills golden demo bench bench-peers bench-page up down status lock sbom clean
+.PHONY: help setup check tools test coverage mutants broker drills golden demo bench bench-peers bench-page scale-page up down status lock sbom clean
 
 help: ## Say what each target does.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do printf '  %-11s %s\n' "$$name" "$$does"; done
@@ -69,6 +69,9 @@ bench-peers: up ## Race the pipeline against its peers on one work; figures go t
 
 bench-page: setup ## Write docs/PERFORMANCE.md anew from docs/performance.json.
 	$(BIN)/python benchmarks/peers/page.py
+
+scale-page: setup ## Write docs/SCALE.md anew from docs/scale.json.
+	$(BIN)/python benchmarks/scale_page.py
 
 up: setup ## Start Kafka and the schema registry on this machine.
 	$(BIN)/loyalty up

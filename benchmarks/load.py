@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,7 @@ import psutil
 from benchmarks import history_growth
 from benchmarks.peers import workload
 from pipelines.cli.bench import forget
+from pipelines.cli.main import failures_told
 from pipelines.domain.facts import Fact, Order, Tick
 from pipelines.domain.programme import DAY_MS, HOUR_MS
 from pipelines.failure import Failure
@@ -77,15 +79,16 @@ class Summary:
 class Run:
     """Topics and state of one run; facts go in, and workers are watched."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, partitions: int = PARTITIONS) -> None:
         self._found = endpoints()
-        self._prefix = f"load-{token_hex(3)}-"
-        self._state_dir = home_dir() / "load" / self._prefix
+        self.partitions = partitions
+        self.prefix = f"load-{token_hex(3)}-"
+        self.state_dir = home_dir() / "load" / self.prefix
         self._codec = connect(self._found.schema_registry_url, register=True)
-        ensure_topics(self._found.bootstrap_servers, PARTITIONS, self._prefix)
-        self._sender = Sender(self._found.bootstrap_servers, "the facts of a load")
-        self._group = Group(self._found.bootstrap_servers, prefixed(self._prefix, ACCOUNTS.group))
-        inputs = ACCOUNTS.inputs(self._prefix, PARTITIONS)
+        ensure_topics(self._found.bootstrap_servers, partitions, self.prefix)
+        self.sender = Sender(self._found.bootstrap_servers, "the facts of a load")
+        self._group = Group(self._found.bootstrap_servers, prefixed(self.prefix, ACCOUNTS.group))
+        inputs = ACCOUNTS.inputs(self.prefix, partitions)
         self._places = [place for place in inputs if not place[0].endswith(catalogue.HANDOVERS)]
         self._fleet: Fleet | None = None
         self._workers: list[psutil.Process] = []
@@ -100,38 +103,43 @@ class Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        forget(self._found.bootstrap_servers, self._prefix, self._state_dir)
+        forget(self._found.bootstrap_servers, self.prefix, self.state_dir)
 
     def send(self, fact: Fact | Tick) -> None:
         if isinstance(fact, Tick):
-            send_tick(self._sender, self._codec, fact.at_ms, PARTITIONS, self._prefix)
-            self.sent += PARTITIONS
+            send_tick(self.sender, self._codec, fact.at_ms, self.partitions, self.prefix)
+            self.sent += self.partitions
             return
         place = {"key": fact.member_id, "timestamp": fact.recorded_at_ms}
-        self._sender.send(prefixed(self._prefix, topic_of(fact)), self._codec.encode(fact), **place)
+        self.sender.send(prefixed(self.prefix, topic_of(fact)), self._codec.encode(fact), **place)
         self.sent += 1
 
     def fill(self, facts: Iterable[Fact | Tick]) -> None:
         """Send all of them before anybody works on them."""
         for fact in facts:
             self.send(fact)
-        self._sender.flush()
+        self.sender.flush()
         tell(f"{self.sent:,} records wait")
 
     @contextmanager
     def workers(self, count: int) -> Iterator[None]:
         """So many at work; the clock of the run begins anew when they have partitions."""
-        given = ["--topic-prefix", self._prefix, "--state-dir", str(self._state_dir)]
+        given = ["--topic-prefix", self.prefix, "--state-dir", str(self.state_dir)]
         names = [f"worker-{number}" for number in range(count)]
         self._port = free_port(METRICS_PORT, set())
         with Fleet(["run", "accounts", *given], names, self._port) as fleet:
             self._fleet, self._workers = fleet, psutil.Process().children()
-            self._await(lambda: sum(look.total("loyalty_assigned_partitions") for look in self._asked()))
+            self._await(lambda: sum(look.total("loyalty_assigned_partitions") for look in self.asked()))
             self.begin()
             try:
                 yield
             finally:
                 self._take_transactions()
+
+    def restart(self, number: int) -> None:
+        """End a worker as an upgrade does, and start it again."""
+        assert self._fleet is not None
+        self._fleet.kill(number, signal.SIGTERM)
 
     def begin(self) -> None:
         """Count from here on."""
@@ -148,11 +156,21 @@ class Run:
                 raise Failure(f"workers had no partitions within {STARTING_S:.0f} s", "read their log above")
             time.sleep(0.2)
 
+    def await_ready(self) -> None:
+        """Until all workers have partitions, and their state."""
+        ports = range(self._port, self._port + len(self._workers))
+        with httpx.Client() as client:
+            for port in ports:
+                while client.get(f"http://127.0.0.1:{port}/ready").status_code != httpx.codes.OK:
+                    self._check()
+                    time.sleep(0.1)
+
     def _check(self) -> None:
         assert self._fleet is not None
         self._fleet.check()
 
-    def _asked(self) -> list[Look]:
+    def asked(self) -> list[Look]:
+        """What each worker tells of itself, of those that answer."""
         with httpx.Client() as client:
             urls = [f"http://127.0.0.1:{self._port + n}/metrics" for n in range(len(self._workers))]
             found = [ask(client, url, time.time()) for url in urls]
@@ -160,7 +178,7 @@ class Run:
 
     def _take_transactions(self) -> None:
         """How long the longest lasted: below a bound of the histogram, for more is not kept."""
-        for look in self._asked():
+        for look in self.asked():
             buckets = look.by("le", "loyalty_transaction_seconds_bucket")
             bound = min(
                 (float(le) for le, count in buckets.items() if count == max(buckets.values())), default=0
@@ -169,7 +187,14 @@ class Run:
             self.summary.aborted += round(look.total("loyalty_transactions_total", result="aborted"))
 
     def _committed(self) -> int:
-        return sum(offset or 0 for offset in self._group.committed(self._places).values())
+        return sum(self.committed_by_partition().values())
+
+    def committed_by_partition(self) -> Counter[int]:
+        """How many records of each partition's inputs are done."""
+        done: Counter[int] = Counter()
+        for (_, partition), offset in self._group.committed(self._places).items():
+            done[partition] += offset or 0
+        return done
 
     @property
     def lag(self) -> int:
@@ -198,7 +223,7 @@ class Run:
         return sum(one.user + one.system for one in times)
 
     def state_mb(self) -> float:
-        files = [path for path in self._state_dir.rglob("*") if path.is_file()]
+        files = [path for path in self.state_dir.rglob("*") if path.is_file()]
         return round(sum(path.stat().st_size for path in files if path.exists()) / 2**20, 1)
 
     def say(self, of: str = "") -> None:
@@ -396,9 +421,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with failures_told():
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Failure as failure:
-        sys.exit(f"error: {failure.what}\n   do: {failure.do}")

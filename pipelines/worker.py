@@ -195,10 +195,10 @@ class Fleet:
                 what = f"worker {replica} ended with exit code {worker.returncode}"
                 raise Failure(what, "read its message above", abs(worker.returncode) or 1)
 
-    def kill(self, number: int) -> str:
-        """SIGKILL a worker in the middle of what it does, and start it again; its name."""
+    def kill(self, number: int, by: signal.Signals = signal.SIGKILL) -> str:
+        """End a worker in the middle of what it does, and start it again; its name."""
         replica = list(self._workers)[number]
-        self._workers[replica].kill()
+        self._workers[replica].send_signal(by)
         self._workers[replica].wait()
         self._workers[replica] = self._start(replica)
         return replica
