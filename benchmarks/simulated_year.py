@@ -53,7 +53,7 @@ from pipelines.processors.accounts import Accounts, Refusal
 from pipelines.processors.triggers import Triggers
 from pipelines.programme_file import load_programme
 from pipelines.report.report import write_report
-from pipelines.report.summary import print_summary, summary
+from pipelines.report.summary import Source, print_summary, summary
 from schemas.codec import topic_of
 from state import layout
 from state.memory import MemoryStore
@@ -251,7 +251,7 @@ def main() -> None:
             "seconds, in memory": f"{ran_s:,.0f}",
             "seconds of the audit": f"{time.monotonic() - started - ran_s:,.0f}",
         } | sizes(books, folder)
-        write_report(books, run, chosen.report, told, audited, in_memory=True)
+        write_report(books, run, chosen.report, told, audited, source=Source.MEMORY)
         print_summary(told, console)
         console.print(checks_table(audited))
         for experiment in experiments(books, DAYS_AFTER):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from pipelines.topics import ACCOUNTS, OF_MEMBERS, PIPELINES, Pipeline, prefixed
+from pipelines.topics import ACCOUNTS, LIABILITY, OF_MEMBERS, PIPELINES, Pipeline, prefixed
 from schemas import catalogue
 
 READER_GROUP: Final = "loyalty-auditor-without-a-group"
@@ -19,13 +19,7 @@ REDRIVER: Final = "loyalty-redrive"
 """The transactional id of every redrive."""
 
 
-WAREHOUSED: Final = (
-    catalogue.ORDERS,
-    catalogue.RETURNS,
-    catalogue.MEMBERS,
-    *catalogue.OUTPUTS,
-    *catalogue.TOLD,
-)
+WAREHOUSED: Final = (*catalogue.FACTS, *catalogue.OUTPUTS, *catalogue.TOLD)
 """The topics that stand in the warehouse as tables."""
 
 
@@ -85,7 +79,8 @@ def _auditor(prefix: str) -> Iterator[Wanted]:
 
 
 def _warehouse(prefix: str) -> Iterator[Wanted]:
-    yield from _topics("READ", WAREHOUSED, prefix)
+    yield from _topics("READ", (*WAREHOUSED, *catalogue.OWED), prefix)
+    yield "DESCRIBE", "GROUP", prefixed(prefix, LIABILITY.group), "LITERAL"
     yield "READ", "GROUP", WAREHOUSE_GROUP, "LITERAL"
 
 

@@ -66,7 +66,7 @@ def test_results_have_one_writer_and_facts_their_sources_and_the_operator() -> N
 
 def test_the_sinks_read_the_topics_of_their_tables_and_write_none() -> None:
     assert set(WAREHOUSED) == {table.topic for table in (*ICEBERG, *POSTGRES)}
-    assert {grant.operation for grant in grants("warehouse")} == {"READ"}
+    assert {grant.operation for grant in grants("warehouse")} == {"READ", "DESCRIBE"}
 
 
 def test_a_prefix_keeps_users_and_all_that_they_may_apart() -> None:

@@ -258,6 +258,12 @@ class Books:
         """Enter rows; a column that a row lacks is NULL, what the table lacks is left out."""
         self._insert(table, as_table(table, list(rows)))
 
+    def add_columns(self, table: str, columns: pa.Table) -> None:
+        """Enter rows that are columns already; a column that is not among them is NULL."""
+        self.database.register("incoming", columns)
+        self.database.execute(f'INSERT INTO "{table}" BY NAME SELECT * FROM incoming')
+        self.database.unregister("incoming")
+
     def add_files(self, table: str, pattern: str) -> None:
         """Enter what stands in Parquet files, each a table that `as_table` made."""
         self.database.execute(f"INSERT INTO {table} BY NAME SELECT * FROM read_parquet(?)", [pattern])

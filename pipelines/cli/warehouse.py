@@ -18,9 +18,12 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Printed
 
 from pipelines.audit.reading import RegistrySchemas, Topics
-from pipelines.cli.options import AsJson, TopicPrefix
+from pipelines.cli.options import AsJson, ProgrammeFile, TopicPrefix
 from pipelines.failure import Failure
 from pipelines.local.endpoints import endpoints, home_dir
+from pipelines.report.report import write_report
+from pipelines.report.summary import Source
+from pipelines.report.tables import books_of
 from pipelines.warehouse import duck
 from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.maintenance import maintain
@@ -36,11 +39,16 @@ def register(app: typer.Typer) -> None:
     group.command("query")(query)
     group.command("open")(open_)
     group.command("tables")(tables)
+    group.command("report")(report)
     group.command("maintain")(maintain_)
     group.command("verify")(verify_)
     group.command("rebuild")(rebuild_)
     group.command("drop-old")(drop_old)
     app.add_typer(group, name="warehouse")
+
+
+def _lake(topic_prefix: str | None) -> Lake:
+    return Lake(settings_of(home_dir(), topic_prefix or ""))
 
 
 def query(
@@ -49,13 +57,14 @@ def query(
         typer.Argument(help="One question, in DuckDB's SQL; `loyalty warehouse tables` names what there is."),
     ],
     as_json: AsJson = False,
+    topic_prefix: TopicPrefix = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     rows: Annotated[
         int, typer.Option(help="Print at most so many rows of a table for people.", min=1)
     ] = SHOWN,
 ) -> None:
     """Ask the newest snapshots of all tables, and the models over them. Nothing is changed, whatever is asked."""
-    with duck.ask(Lake(settings_of(home_dir()))) as database:
+    with duck.ask(_lake(topic_prefix)) as database:
         names, found = _asked(database, sql)
     if as_json:
         typer.echo(json.dumps([dict(zip(names, row, strict=True)) for row in found], default=str, indent=2))
@@ -94,16 +103,34 @@ def _told(value: Any) -> str:
 
 def open_(
     file: Annotated[Path, typer.Argument(help="The DuckDB file to write.")] = Path("loyalty.duckdb"),
+    topic_prefix: TopicPrefix = None,
 ) -> None:
     """Write a DuckDB file with all tables and models as they are now, to be opened by any tool that reads it."""
     with Console(stderr=True).status("copying the warehouse"):
-        duck.copy_to(Lake(settings_of(home_dir())), file)
+        duck.copy_to(_lake(topic_prefix), file)
     typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB, written by DuckDB {duckdb.__version__}")
 
 
-def tables(as_json: AsJson = False) -> None:
+def report(
+    file: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("report/loyalty.html"),
+    programme: ProgrammeFile = Path("reference"),
+    topic_prefix: TopicPrefix = None,
+) -> None:
+    """Draw the report from the tables as they are now: points, tiers, orders and triggers by week, in one file.
+
+    The programme says which tiers, campaigns and bonuses there are. Kafka is not asked.
+    """
+    with (
+        Console(stderr=True).status("reading the warehouse"),
+        books_of(_lake(topic_prefix), programme, topic_prefix or "") as books,
+    ):
+        write_report(books, {}, file, source=Source.WAREHOUSE)
+    typer.echo(f"{file}: {file.stat().st_size / 1e6:,.1f} MB")
+
+
+def tables(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
     """Say what there is to ask: tables and models, their columns, and what each is."""
-    with duck.ask(Lake(settings_of(home_dir()))) as database:
+    with duck.ask(_lake(topic_prefix)) as database:
         found = database.execute("""
             SELECT v.view_name, v.comment, c.column_name, c.data_type, c.comment FROM duckdb_views() v
             JOIN duckdb_columns() c ON c.table_name = v.view_name WHERE NOT v.internal
@@ -126,10 +153,11 @@ def maintain_(
     orphan_hours: Annotated[
         int, typer.Option(help="Files of no snapshot are removed when older than this.", min=1)
     ] = 24,
+    topic_prefix: TopicPrefix = None,
     as_json: AsJson = False,
 ) -> None:
     """Compact small files, expire old snapshots, remove what killed sinks left; the sink may run meanwhile."""
-    lake = Lake(settings_of(home_dir()))
+    lake = _lake(topic_prefix)
     there = [table for table in lake.tables if lake.there(table) is not None]
     done = []
     with Console(stderr=True).status("") as status:
@@ -162,7 +190,7 @@ def verify_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         verdict = verify(
-            Lake(settings_of(home_dir())),
+            _lake(topic_prefix),
             Topics(found.bootstrap_servers),
             RegistrySchemas(found.schema_registry_url),
             topic_prefix or "",
@@ -185,7 +213,7 @@ def rebuild_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
     found = endpoints()
     with Console(stderr=True).status("") as status:
         done = rebuild(
-            settings_of(home_dir()),
+            settings_of(home_dir(), topic_prefix or ""),
             found.bootstrap_servers,
             found.schema_registry_url,
             topic_prefix or "",
@@ -206,10 +234,10 @@ def rebuild_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
     console.print(f"{done.seconds:,.0f} s; {done.before} stays until `loyalty warehouse drop-old`")
 
 
-def drop_old() -> None:
+def drop_old(topic_prefix: TopicPrefix = None) -> None:
     """Drop the tables that rebuilds have put out of service, with their files. Whoever still reads them loses them."""
     with Console(stderr=True).status("dropping"):
-        dropped = drop_before(settings_of(home_dir()))
+        dropped = drop_before(settings_of(home_dir(), topic_prefix or ""))
     typer.echo(f"dropped: {', '.join(dropped)}" if dropped else "there is nothing out of service")
 
 

@@ -1,4 +1,5 @@
-"""What stands on the topics, as one HTML file that loads nothing: every number in it is a query on the books."""
+"""What stands on the topics, as one HTML file that loads nothing: every number in it is a query on the books, which are
+filled from the topics (`audit.gathering`) or from the warehouse (`report.tables`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from pipelines.audit.books import Books
 from pipelines.audit.verification import Finding
 from pipelines.report.charts import Chart, Kind, Series, draw
-from pipelines.report.summary import HERE, SAID, Origin, Summary, rows, summary
+from pipelines.report.summary import HERE, SAID, Origin, Source, Summary, rows, summary
 
 SMALL_PER_MILLE = 2
 COLOURS = {
@@ -72,13 +73,13 @@ def write_report(
     path: Path,
     told: Summary | None = None,
     audited: Sequence[Finding] = (),
-    in_memory: bool = False,
+    source: Source = Source.TOPICS,
 ) -> Path:
     """Write the report of the books to `path`; `figures` (name and value) tell of the run, `audited` what was checked.
 
-    The page says if the books were never on topics, but come from the rules run in memory.
+    The page says from where its numbers are.
     """
-    page = render(books, figures, told or summary(books), audited, in_memory)
+    page = render(books, figures, told or summary(books), audited, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
@@ -89,7 +90,7 @@ def render(
     figures: Mapping[str, str],
     told: Summary,
     audited: Sequence[Finding] = (),
-    in_memory: bool = False,
+    source: Source = Source.TOPICS,
 ) -> str:
     """The page; the views must have been entered, which `summary` does."""
     environment = Environment(
@@ -113,7 +114,8 @@ def render(
         topics=_by_topic(told),
         kind_colours=KIND_COLOURS,
         audited=audited,
-        in_memory=in_memory,
+        source=source,
+        in_memory=source is Source.MEMORY,
         figures=figures,
     )
 

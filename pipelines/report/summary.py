@@ -24,6 +24,14 @@ class Origin(StrEnum):
     GIVEN = "given"
 
 
+class Source(StrEnum):
+    """What the numbers are queries on."""
+
+    TOPICS = "the topics, read to their last stable offset as a committed reader sees them"
+    WAREHOUSE = "the warehouse, in whose tables each record of the topics is a row once"
+    MEMORY = "the records that would stand on the topics"
+
+
 class FactCount(NamedTuple):
     """Records of a fact topic by what became of them; a parked fact that was answered later was applied."""
 

@@ -83,8 +83,9 @@ WHY_NOT: Final = (
 
 SINKS: Final = ("iceberg", "postgres")
 SINK_TABLES: Final = (
-    "orders", "returns", "members", "ledger", "balances", "balances_history", "tiers", "tier_progress",
-    "tier_progress_history", "triggers", "suppressed_triggers", "command_results", "dead_letters",
+    "orders", "returns", "engagements", "members", "commands", "ledger", "balances", "balances_history",
+    "tiers", "tier_progress", "tier_progress_history", "triggers", "suppressed_triggers",
+    "command_results", "dead_letters",
 )  # fmt: skip
 """Of the warehouse; a test holds this to it."""
 

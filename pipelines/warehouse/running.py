@@ -14,9 +14,10 @@ from pipelines.warehouse.target import Target
 FOLDER = "warehouse"
 
 
-def settings_of(home: Path) -> WarehouseSettings:
-    """The warehouse of the environment, embedded under the stack's home unless it says otherwise."""
-    return warehouse_settings(home / FOLDER)
+def settings_of(home: Path, prefix: str = "") -> WarehouseSettings:
+    """The warehouse of the environment, embedded under the stack's home unless it says otherwise; that of a pipeline
+    apart is apart as well."""
+    return warehouse_settings(home / f"{prefix}{FOLDER}")
 
 
 def run_named(
@@ -25,5 +26,10 @@ def run_named(
     """Run the sink `warehouse` (Iceberg) or `postgres`."""
     targets: dict[str, Callable[[WarehouseSettings], Target]] = {"warehouse": Lake, "postgres": Postgres}
     return run_sink(
-        settings_of(home), targets[name], bootstrap, registry_url, prefix, until_caught_up=until_caught_up
+        settings_of(home, prefix),
+        targets[name],
+        bootstrap,
+        registry_url,
+        prefix,
+        until_caught_up=until_caught_up,
     )

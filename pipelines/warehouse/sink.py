@@ -46,6 +46,8 @@ from pipelines.warehouse.target import Away, Batch, Target, same
 POLL_S: Final = 0.1
 PAUSE_S: Final = 0.2
 PAUSE_MAX_S: Final = 15.0
+Tell = Callable[[int], None]
+"""Told of so many rows whenever they have become visible."""
 log = structlog.get_logger()
 
 
@@ -130,9 +132,15 @@ class Sink:
     """Topics into the tables of one warehouse."""
 
     def __init__(
-        self, settings: WarehouseSettings, target: Target, registry: Registry, prefix: str, told: Event
+        self,
+        settings: WarehouseSettings,
+        target: Target,
+        registry: Registry,
+        prefix: str,
+        told: Event,
+        tell: Tell = lambda _: None,
     ) -> None:
-        self._settings, self._target, self._told = settings, target, told
+        self._settings, self._target, self._told, self._tell = settings, target, told, tell
         topics = dict.fromkeys(table.topic for table in target.tables)
         self._readers = {prefixed(prefix, topic): Reader(topic, registry) for topic in topics}
         self._buffers: dict[str, list[Buffer]] = {topic: [] for topic in self._readers}
@@ -241,6 +249,7 @@ class Sink:
                 if self._landed(buffer.table, batch):
                     break
         metrics.committed(self._target.name, buffer.table.name, buffer.count, started, buffer.oldest_ms)
+        self._tell(buffer.count)
         self.rows += buffer.count
         self.commits += 1
         buffer.written()
@@ -276,10 +285,11 @@ def write_topics(
     prefix: str,
     told: Event,
     until_caught_up: bool,
+    tell: Tell = lambda _: None,
 ) -> SinkSummary:
     """The same, until `told` is set."""
     started = time.monotonic()
-    sink = Sink(settings, target, SchemaRegistry(registry_url), prefix, told)
+    sink = Sink(settings, target, SchemaRegistry(registry_url), prefix, told, tell)
     source = consumer(bootstrap)
     try:
         log.info("sink started", target=sink.target_name)

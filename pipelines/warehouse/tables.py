@@ -47,7 +47,13 @@ class Table:
 ICEBERG: Final = (
     Table("orders", catalogue.ORDERS, "Orders as told, every version", "occurred_at", fact=True),
     Table("returns", catalogue.RETURNS, "Returns as told, every version", "occurred_at", fact=True),
+    Table(
+        "engagements", catalogue.ENGAGEMENTS, "Engagements as told, every version", "occurred_at", fact=True
+    ),
     Table("members", catalogue.MEMBERS, "Members as told, every version", "occurred_at", fact=True),
+    Table(
+        "commands", catalogue.COMMANDS, "What was to be done with points, as asked", "occurred_at", fact=True
+    ),
     Table("ledger", catalogue.LEDGER, "Every move of points", "effective_at", ("entry_id",)),
     Table("balances", catalogue.BALANCES, "What each member has", unique=(MEMBER,), current=True),
     Table(

@@ -22,7 +22,7 @@ from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.programme_file import load_programme
 from pipelines.report.report import charts, write_report
-from pipelines.report.summary import Origin, Summary, print_summary, summary
+from pipelines.report.summary import Origin, Source, Summary, print_summary, summary
 from tests.audit.entries import enter_facts, enter_history, enter_programme, enter_told
 from tests.support.facts import DAY_MS, ms
 from tests.support.history import History, play
@@ -134,7 +134,7 @@ def test_the_page_shows_them_by_week_with_the_auditors_verdict(
     books, told = announced
     found = gate_findings(books)
 
-    text = write_report(books, {}, tmp_path / "r.html", audited=found, in_memory=True).read_text()
+    text = write_report(books, {}, tmp_path / "r.html", audited=found, source=Source.MEMORY).read_text()
 
     said = " ".join(Page(text).said)
     assert len(re.findall(r"<svg", text)) == 8

@@ -158,7 +158,7 @@ def command(command_id: str, kind: CommandKind, at: When, points: int = 0, **giv
     values: dict[str, Any] = {"actor": None, "reason": None, "ticket": None, "subject_id": None} | said
     return PointsCommand(
         given.pop("event_id", f"e-{command_id}"),
-        "m-1",
+        given.pop("member_id", "m-1"),
         ms(at),
         ms(at),
         command_id,
