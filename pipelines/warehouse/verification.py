@@ -6,7 +6,7 @@ The topics are read with the auditor's own reader and decoder, not with the sink
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -14,11 +14,15 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.audit.reading import Decoder, Record, Schemas, Topics, Unreadable
-from pipelines.topics import prefixed
+from pipelines.topics import LIABILITY, prefixed
+from pipelines.warehouse import told
 from pipelines.warehouse.columns import EARLIEST_MS, LATEST_MS
 from pipelines.warehouse.duck import ask
 from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.tables import ICEBERG, OFFSET, PARTITION, Table
+from pipelines.warehouse.target import Offsets
+from pipelines.warehouse.told import Told
+from schemas import catalogue
 
 CHECKS: Final = files("pipelines.warehouse") / "checks"
 SHOWN: Final = 5
@@ -71,20 +75,51 @@ def verify(
     progress: Callable[[int], None] = lambda _: None,
 ) -> Verdict:
     """Compare everything; the sink may run meanwhile: what it has not read yet is `behind`, not missing."""
+    read = {table.name: lake.offsets(table) for table in ICEBERG}  # first: the tables then have at least that
     database = ask(lake)
     try:
+        _enter_committed(database, topics, prefix)
         ranges: list[Range] = []
         for topic in dict.fromkeys(table.topic for table in ICEBERG):
-            read_topic(database, topics, schemas, topic, prefix, progress)
+            _read_topic(database, topics, schemas, topic, prefix, progress)
             for table in (one for one in ICEBERG if one.topic == topic and not one.current):
-                ranges += _ranges(database, lake, table)
+                ranges += _ranges(database, table, read[table.name])
+        for topic, said in told.OF_MODELS.items():
+            _read_told(database, topics, schemas, prefixed(prefix, topic), said, progress)
+        _enter_read_upto(database, read)
         names = sorted(p.name for p in CHECKS.iterdir() if p.name.endswith(".sql"))
-        return Verdict(tuple(ranges), tuple(_check(database, name) for name in names))
+        return Verdict(tuple(ranges), tuple(check(database, name) for name in names))
     finally:
         database.close()
 
 
-def read_topic(
+def _enter_committed(database: duckdb.DuckDBPyConnection, topics: Topics, prefix: str) -> None:
+    """How far the liability's workers have come, asked before anything is read: what they have committed is there."""
+    names = {
+        "ledger": prefixed(prefix, catalogue.LEDGER),
+        "parts": prefixed(prefix, catalogue.LIABILITY_PARTS),
+    }
+    done = topics.committed(prefixed(prefix, LIABILITY.group), list(names.values()))
+    database.execute("CREATE TABLE committed (topic VARCHAR, source_partition INTEGER, next_offset BIGINT)")
+    for name, topic in names.items():
+        found = [(name, partition, offset) for (of, partition), offset in done.items() if of == topic]
+        _insert_rows(database, "committed", found)
+
+
+def _enter_read_upto(database: duckdb.DuckDBPyConnection, read: Mapping[str, Offsets]) -> None:
+    database.execute("CREATE TABLE read_upto (name VARCHAR, source_partition INTEGER, until BIGINT)")
+    for name, offsets in read.items():
+        _insert_rows(
+            database, "read_upto", [(name, partition, until) for partition, until in offsets.items()]
+        )
+
+
+def _insert_rows(database: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[str, int, int]]) -> None:
+    if rows:
+        database.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
+
+
+def _read_topic(
     database: duckdb.DuckDBPyConnection,
     topics: Topics,
     schemas: Schemas,
@@ -92,13 +127,13 @@ def read_topic(
     prefix: str,
     progress: Callable[[int], None],
 ) -> None:
-    """Where every record stands, as table `record`; and what the ledger and the balances say, to be summed up."""
+    """Where every record stands, as table `record`; and what checks ask for besides."""
     decoder = Decoder(schemas)
     database.execute("CREATE OR REPLACE TABLE record (source_partition INTEGER, source_offset BIGINT)")
     fact = next(table.fact for table in ICEBERG if table.topic == topic)
-    said = _SAID.get(topic)
+    said = told.OF_TABLES.get(topic)
     if said is not None:
-        database.execute(f"CREATE TABLE told_{said[0]} ({said[1]})")
+        database.execute(f"CREATE TABLE {said.table} ({said.columns})")
 
     def take(records: Sequence[Record]) -> None:
         kept = [r for r in records if not fact or _readable(decoder, r)]
@@ -106,12 +141,32 @@ def read_topic(
             database, "record", {PARTITION: [r.partition for r in kept], OFFSET: [r.offset for r in kept]}
         )
         if said is not None:
-            _insert(
-                database, f"told_{said[0]}", said[2]([(r, r.value and decoder.decode(r.value)) for r in kept])
-            )
+            _insert(database, said.table, said.rows([_said(decoder, r) for r in kept]))
         progress(len(records))
 
     topics.read(prefixed(prefix, topic), take)
+
+
+def _read_told(
+    database: duckdb.DuckDBPyConnection,
+    topics: Topics,
+    schemas: Schemas,
+    topic: str,
+    said: Told,
+    progress: Callable[[int], None],
+) -> None:
+    decoder = Decoder(schemas)
+    database.execute(f"CREATE TABLE {said.table} ({said.columns})")
+
+    def take(records: Sequence[Record]) -> None:
+        _insert(database, said.table, said.rows([_said(decoder, r) for r in records]))
+        progress(len(records))
+
+    topics.read(topic, take)
+
+
+def _said(decoder: Decoder, record: Record) -> tuple[Record, dict[str, Any] | None]:
+    return record, None if record.value is None else decoder.decode(record.value)
 
 
 def _insert(database: duckdb.DuckDBPyConnection, table: str, columns: dict[str, list[Any]]) -> None:
@@ -136,38 +191,7 @@ def _absurd(value: Any, name: str = "") -> bool:
     return name.endswith("_at") and isinstance(value, int) and not EARLIEST_MS <= value < LATEST_MS
 
 
-def _entries(records: Sequence[tuple[Record, Any]]) -> dict[str, list[Any]]:
-    names = ("from_account", "to_account", "points", "effective_at")
-    columns = {name: [entry[name] for _, entry in records] for name in names}
-    return columns | {PARTITION: [r.partition for r, _ in records], OFFSET: [r.offset for r, _ in records]}
-
-
-def _balances(records: Sequence[tuple[Record, Any]]) -> dict[str, list[Any]]:
-    return {
-        "member_id": [(r.key or b"").decode() for r, _ in records],
-        "active": [None if said is None else said["active"] for _, said in records],
-        PARTITION: [r.partition for r, _ in records],
-        OFFSET: [r.offset for r, _ in records],
-    }
-
-
-_SAID: Final[dict[str, tuple[str, str, Callable[[Sequence[tuple[Record, Any]]], dict[str, list[Any]]]]]] = {
-    "loyalty.ledger.v1": (
-        "ledger",
-        "from_account VARCHAR, to_account VARCHAR, points BIGINT, effective_at BIGINT, "
-        "source_partition INTEGER, source_offset BIGINT",
-        _entries,
-    ),
-    "loyalty.balances.v1": (
-        "balances",
-        "member_id VARCHAR, active BIGINT, source_partition INTEGER, source_offset BIGINT",
-        _balances,
-    ),
-}
-
-
-def _ranges(database: duckdb.DuckDBPyConnection, lake: Lake, table: Table) -> list[Range]:
-    upto = lake.offsets(table)
+def _ranges(database: duckdb.DuckDBPyConnection, table: Table, upto: Offsets) -> list[Range]:
     database.execute("CREATE OR REPLACE TABLE upto (source_partition INTEGER, until BIGINT)")
     if upto:
         database.executemany("INSERT INTO upto VALUES (?, ?)", [[p, until] for p, until in upto.items()])
@@ -188,7 +212,7 @@ def _ranges(database: duckdb.DuckDBPyConnection, lake: Lake, table: Table) -> li
     return [Range(table.name, *(int(figure) for figure in row)) for row in found]
 
 
-def _check(database: duckdb.DuckDBPyConnection, name: str) -> Checked:
+def check(database: duckdb.DuckDBPyConnection, name: str) -> Checked:
     """A check is a query for offenders, opened by its promise and a count of what it looks at."""
     text = (CHECKS / name).read_text()
     promise, over = (line.removeprefix("--").strip() for line in text.splitlines()[:2])

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.audit.reading import RegistrySchemas, Topics
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import Shares, with_ticks
 from pipelines.processors.liability import EPOCH
 from pipelines.runtime.partition import partition_of
 from pipelines.warehouse import duck
+from pipelines.warehouse.verification import verify
 from schemas import catalogue
 from tests.broker.test_triggers import REFERENCE, killed_twice
 from tests.support.facts import DAY_MS, ms
@@ -54,9 +56,8 @@ def told(pipeline: Pipeline) -> list[tuple[Any, ...]]:
     return [tuple(day[name] for name in FIGURES) for _, day in sorted(days.items())]
 
 
-def said(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+def said(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """What the warehouse says, from the same ledger."""
-    warehouse = Warehouse(pipeline)
     warehouse.sink()
     with duck.ask(warehouse.lake) as database:
         found = database.execute(
@@ -65,12 +66,22 @@ def said(pipeline: Pipeline) -> list[tuple[Any, ...]]:
     return [(market, (day - EPOCH).days, *figures) for market, day, *figures in found]
 
 
+def checked(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
+    """Of each check of `loyalty warehouse verify`: how much it looked at, and how much of it is wrong."""
+    cluster = warehouse.pipeline.cluster
+    topics, schemas = Topics(cluster.bootstrap_servers), RegistrySchemas(cluster.schema_registry_url)
+    verdict = verify(warehouse.lake, topics, schemas, warehouse.pipeline.prefix)
+    return {one.check: (one.looked_at, one.wrong) for one in verdict.checks}
+
+
 def test_kill_9_in_the_middle_changes_nothing_and_the_warehouse_says_the_same(pipeline: Pipeline) -> None:
     lived(pipeline)
     killed_twice(pipeline, "liability")
 
     figures = told(pipeline)
-    assert figures == said(pipeline)
+    warehouse = Warehouse(pipeline)
+    assert figures == said(warehouse)
+    assert checked(warehouse)["liability-topic"] == (len(figures), 0)
     assert len({market for market, *_ in figures}) == 5
     assert len(figures) > 500
 
@@ -86,7 +97,7 @@ def test_what_comes_late_is_told_as_a_correction_and_a_second_worker_goes_on(pip
         then.append({tuple(day[:2]): day for day in told(pipeline)})
 
     first, second = then
-    assert list(second.values()) == said(pipeline)
+    assert list(second.values()) == said(Warehouse(pipeline))
     assert any(first[at] != second[at] for at in first), "nothing came late"
 
 

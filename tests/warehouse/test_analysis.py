@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from pipelines.audit.reading import RegistrySchemas, Topics
@@ -231,6 +232,20 @@ def test_a_lost_row_is_found(warehouse: Warehouse, table: str) -> None:
     assert {(r.table, r.missing) for r in verdict.ranges if r.missing} == {(table, 1)}
     if table == "ledger":
         assert {"sums-by-account-and-day", "chain"} <= wrong(verdict)
+
+
+def test_a_current_row_that_is_not_the_last_record_is_found(warehouse: Warehouse) -> None:
+    found = warehouse.lake.table("balances")
+    found.delete("member_id = 'm-1'")
+    rows = found.scan().to_arrow()
+    place = rows.schema.get_field_index("source_offset")
+    older = [offset - 1 for offset in rows["source_offset"].to_pylist()]
+    found.overwrite(rows.set_column(place, rows.schema.field(place), pa.array(older, pa.int64())))
+
+    (check,) = [c for c in verified(warehouse).checks if c.check == "current-rows"]
+
+    assert check.wrong == 4
+    assert any(first.startswith("balances of m-1 is record none, the last is ") for first in check.first)
 
 
 def test_points_that_were_changed_are_found_by_the_sums(
