@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from prometheus_client import start_http_server
 from rich.console import Console
 
 from pipelines.cli.options import ProgrammeFile, TopicPrefix
@@ -112,10 +111,14 @@ def run_a_sink(
     if workers != 1:
         raise Failure(f"{workers} sinks cannot write one warehouse", "run it without --workers")
     found = endpoints()
-    if metrics_port is not None:
-        start_http_server(metrics_port, "127.0.0.1")
     summary = run_named(
-        processor, home_dir(), found.bootstrap_servers, found.schema_registry_url, prefix, until_caught_up
+        processor,
+        home_dir(),
+        found.bootstrap_servers,
+        found.schema_registry_url,
+        prefix,
+        until_caught_up,
+        metrics_port,
     )
     rate = summary.rows / summary.seconds if summary.seconds else 0
     told = f"{summary.rows:,} rows in {summary.commits:,} commits, {summary.seconds:.1f} s ({rate:,.0f}/s)"

@@ -29,6 +29,7 @@ from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.maintenance import maintain
 from pipelines.warehouse.rebuilding import drop_before, rebuild
 from pipelines.warehouse.running import settings_of
+from pipelines.warehouse.upkeep import tell_maintained, tell_verified
 from pipelines.warehouse.verification import Range, Verdict, verify
 
 SHOWN = 100
@@ -164,6 +165,7 @@ def maintain_(
         for table in there:
             status.update(f"keeping {table.name} in order")
             done.append(maintain(lake, table, timedelta(hours=keep_hours), timedelta(hours=orphan_hours)))
+    tell_maintained(lake.catalogue, lake.settings)
     if as_json:
         typer.echo(json.dumps([kept._asdict() for kept in done], indent=2))
         return
@@ -175,11 +177,18 @@ def maintain_(
     Console(highlight=False).print(printed)
 
 
-def verify_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
+def verify_(
+    topic_prefix: TopicPrefix = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Leave the result with the tables: the sink tells Prometheus.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Hold every table against its topic, by partition and offset range; sums by account and day; the data's own rules.
 
     Exit code 1 when anything is wrong. What the sink has not read yet is not wrong, but said.
     """
+    lake = _lake(topic_prefix)
     found = endpoints()
     columns = (
         SpinnerColumn(),
@@ -190,12 +199,14 @@ def verify_(topic_prefix: TopicPrefix = None, as_json: AsJson = False) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         verdict = verify(
-            _lake(topic_prefix),
+            lake,
             Topics(found.bootstrap_servers),
             RegistrySchemas(found.schema_registry_url),
             topic_prefix or "",
             lambda records: bar.advance(task, records),
         )
+    if record:
+        tell_verified(lake.catalogue, lake.settings, verdict.differences)
     if as_json:
         _print_json(verdict)
     else:

@@ -37,6 +37,7 @@ HOT_RECORDS: Final = 1000
 HOT_TIMES: Final = 10
 OPEN_TRANSACTION_S: Final = 60
 NO_TICK_S: Final = 60
+SINK_LAG_S: Final = 900
 """The thresholds that can be held against a single look: `loyalty top` does so (`thresholds.py`)."""
 
 OUTPUTS_DOWN: Final = (
@@ -186,6 +187,34 @@ ALERTS: Final = (
         "0m",
         "ticket",
         "`loyalty verify` has not ended for more than a day.",
+    ),
+    Alert(
+        "LoyaltySinkBehind",
+        f"max by (job) (loyalty_warehouse_lag_seconds) > {SINK_LAG_S}",
+        "5m",
+        "ticket",
+        f"A record has waited for {{{{ $value | humanizeDuration }}}} to become a row of {_WHERE}.",
+    ),
+    Alert(
+        "LoyaltyWarehouseDrift",
+        "max by (job) (loyalty_warehouse_verify_differences) > 0",
+        "0m",
+        "ticket",
+        "`loyalty warehouse verify` found {{ $value }} differences: the tables are not what the topics say.",
+    ),
+    Alert(
+        "LoyaltyWarehouseVerifyStale",
+        "time() - max by (job) (loyalty_warehouse_verify_time_seconds) > 26 * 3600",
+        "0m",
+        "ticket",
+        "`loyalty warehouse verify --record` has not ended for more than a day.",
+    ),
+    Alert(
+        "LoyaltyWarehouseMaintenanceStale",
+        "time() - max by (job) (loyalty_warehouse_maintained_time_seconds) > 26 * 3600",
+        "0m",
+        "ticket",
+        "`loyalty warehouse maintain` has not ended for more than a day.",
     ),
 )
 

@@ -331,6 +331,18 @@ WAREHOUSE: Final = Dashboard(
             "loyalty_warehouse_freshness_seconds",
         ),
         Panel(
+            "Oldest record waits to be a row",
+            {"{{job}} {{table}}": _gauge("max", "loyalty_warehouse_lag_seconds", "job", "table")},
+            "s",
+            "loyalty_warehouse_lag_seconds",
+        ),
+        Panel(
+            "Records that are no rows yet",
+            {"{{job}} {{table}}": _gauge("sum", "loyalty_warehouse_lag_records", "job", "table")},
+            "short",
+            "loyalty_warehouse_lag_records",
+        ),
+        Panel(
             "Commit",
             {
                 "{{job}} p50": _quantile(0.5, "loyalty_warehouse_commit_seconds"),
@@ -338,6 +350,36 @@ WAREHOUSE: Final = Dashboard(
             },
             "s",
             "loyalty_warehouse_commit_seconds",
+        ),
+        Panel(
+            "Since rows were made visible",
+            {"{{job}}": 'time() - max by (job) (loyalty_warehouse_last_commit_time_seconds{job=~"$job"})'},
+            "s",
+            "loyalty_warehouse_last_commit_time_seconds",
+        ),
+        Panel(
+            "The warehouse is away",
+            {"{{job}}": _rate("loyalty_warehouse_away_total", "job")},
+            "ops",
+            "loyalty_warehouse_away_total",
+        ),
+        Panel(
+            "Differences found by verify",
+            {"{{job}}": _gauge("max", "loyalty_warehouse_verify_differences", "job")},
+            "short",
+            "loyalty_warehouse_verify_differences",
+        ),
+        Panel(
+            "Since verify ended",
+            {"{{job}}": 'time() - max by (job) (loyalty_warehouse_verify_time_seconds{job=~"$job"})'},
+            "s",
+            "loyalty_warehouse_verify_time_seconds",
+        ),
+        Panel(
+            "Since maintenance ended",
+            {"{{job}}": 'time() - max by (job) (loyalty_warehouse_maintained_time_seconds{job=~"$job"})'},
+            "s",
+            "loyalty_warehouse_maintained_time_seconds",
         ),
     ),
 )

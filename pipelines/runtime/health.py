@@ -60,19 +60,11 @@ def readiness(standing: Standing, lag_seconds_max: int) -> Answered:
 
 
 class Health:
-    """Answers for one worker."""
+    """Answers for one worker: what it measures, and whether it is alive and ready."""
 
-    def __init__(self, app: HardenedApplication, settings: Settings, watcher: Watcher) -> None:
-        self._app, self._settings, self._watcher = app, settings, watcher
-        self._started_s = time()
+    def __init__(self, live: Callable[[], Answered], ready: Callable[[], Answered]) -> None:
+        self.live, self.ready = live, ready
         self._metrics: Any = make_wsgi_app()
-
-    def live(self) -> Answered:
-        beat_s = self._app.beat_s or self._started_s
-        return liveness(beat_s, time(), self._settings.max_poll_interval_ms / 1000)
-
-    def ready(self) -> Answered:
-        return readiness(self._watcher.standing, self._settings.ready_lag_seconds_max)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application."""
@@ -117,15 +109,27 @@ def serving(app: HardenedApplication, settings: Settings) -> Iterator[None]:
     if settings.metrics_port is None:
         yield
         return
+    started_s = time()
     with Watcher(app, settings) as watcher:
-        server = _listen(Health(app, settings, watcher), settings.metrics_host, settings.metrics_port)
-        thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
-        thread.start()
-        try:
+        health = Health(
+            lambda: liveness(app.beat_s or started_s, time(), settings.max_poll_interval_ms / 1000),
+            lambda: readiness(watcher.standing, settings.ready_lag_seconds_max),
+        )
+        with answering(health, settings.metrics_host, settings.metrics_port):
             yield
-        finally:
-            server.shutdown()
-            server.server_close()
+
+
+@contextmanager
+def answering(health: Health, host: str, port: int) -> Iterator[None]:
+    """Answer over HTTP meanwhile."""
+    server = _listen(health, host, port)
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _listen(health: Health, host: str, port: int) -> WSGIServer:

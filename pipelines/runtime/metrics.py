@@ -82,6 +82,10 @@ WHY_NOT: Final = (
 """What a derivation says of rules that gave nothing; a test holds this to the rules."""
 
 SINKS: Final = ("iceberg", "postgres")
+SINK_PROCESSORS: Final = ("warehouse", "postgres")
+"""What `loyalty run` calls them."""
+LAKES: Final = ("iceberg",)
+"""The sinks whose tables want maintenance, and are verified."""
 SINK_TABLES: Final = (
     "orders", "returns", "engagements", "members", "commands", "ledger", "balances", "balances_history",
     "tiers", "tier_progress", "tier_progress_history", "triggers", "suppressed_triggers",
@@ -431,13 +435,64 @@ SINK_FRESHNESS_S: Final = _histogram(
     sink=SINKS,
     table=SINK_TABLES,
 )
+SINK_LAG: Final = _gauge(
+    "loyalty_warehouse_lag_records",
+    "records",
+    "Committed records of a table's topic that are no visible rows yet.",
+    "when it grows for ten minutes.",
+    sink=SINKS,
+    table=SINK_TABLES,
+)
+SINK_LAG_S: Final = _gauge(
+    "loyalty_warehouse_lag_seconds",
+    "seconds",
+    "How long the oldest record that is no visible row yet has been on the broker, as far as this sink has seen.",
+    "above a quarter of an hour.",
+    sink=SINKS,
+    table=SINK_TABLES,
+)
+SINK_AWAY: Final = _counter(
+    "loyalty_warehouse_away_total",
+    "times",
+    "How often the warehouse did not take a commit, or did not say whether it did; the sink asks it again.",
+    "when it grows: the warehouse is away, or refuses.",
+    sink=SINKS,
+)
+SINK_COMMITTED: Final = _gauge(
+    "loyalty_warehouse_last_commit_time_seconds",
+    "seconds since 1970",
+    "When a sink last made rows visible.",
+    "when it stands still and records come in.",
+    sink=SINKS,
+)
+MAINTAINED: Final = _gauge(
+    "loyalty_warehouse_maintained_time_seconds",
+    "seconds since 1970",
+    "When `loyalty warehouse maintain` last ended, or the warehouse was made.",
+    "when it is a day old: files grow many, and old snapshots keep what should be gone.",
+    sink=LAKES,
+)
+LAKE_VERIFIED: Final = _gauge(
+    "loyalty_warehouse_verify_time_seconds",
+    "seconds since 1970",
+    "When `loyalty warehouse verify --record` last ended, or the warehouse was made.",
+    "when it is a day old.",
+    sink=LAKES,
+)
+LAKE_DIFFERENCES: Final = _gauge(
+    "loyalty_warehouse_verify_differences",
+    "differences",
+    "What the last `loyalty warehouse verify --record` found wrong: rows missing and extra, and what checks found.",
+    "at any: the warehouse is not what the topics say.",
+    sink=LAKES,
+)
 BUILD: Final = _gauge(
     "loyalty_build_info",
     "1",
     "Which build runs which processor with which programme.",
     "when workers of one pipeline differ for longer than a roll-out takes.",
     version=ANY_ONE,
-    processor=tuple(PIPELINES),
+    processor=(*PIPELINES, *SINK_PROCESSORS),
     replica=ANY_ONE,
     programme=ANY_ONE,
     programme_version=ANY_ONE,

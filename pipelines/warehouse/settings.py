@@ -45,6 +45,14 @@ class WarehouseSettings(BaseSettings):
     commit_rows_max: int = Field(default=200_000, ge=1)
     commit_bytes_max: int = Field(default=128 << 20, ge=1 << 20)
 
+    metrics_host: str = "127.0.0.1"
+    """Where a sink's /metrics, /live and /ready are served, when `--metrics-port` is given."""
+    watch_interval_ms: int = Field(default=5_000, ge=100, le=60_000)
+    silence_seconds_max: int = Field(default=600, ge=10)
+    """A sink that neither asked for records nor tried to write them for so long is not alive."""
+    ready_lag_seconds_max: int = Field(default=900, ge=1)
+    """Beyond it a sink is alive but not ready."""
+
     @property
     def catalogue_uri(self) -> str:
         return self.catalogue or f"sqlite:///{self.home / 'catalogue.db'}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Final
@@ -20,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipelines.failure import Failure
 from pipelines.runtime.engine import EXIT_FENCED
+from pipelines.runtime.metrics import SINK_AWAY
 from pipelines.runtime.offsets import Place
 from pipelines.runtime.signals import told_by_signals
 from pipelines.runtime.topic_admin import connect
@@ -151,6 +153,12 @@ class Sink:
             kept = dict(target.offsets(table))
             self._buffers[topic].append(Buffer(shape, kept, dict(kept)))
         self.rows = self.unreadable = self.commits = 0
+        self.beat_s = time.time()
+        """When this sink last asked for records, or tried to write them; by the clock on the wall."""
+        self.away: str | None = None
+        """Why the warehouse takes nothing just now."""
+        self._begun: dict[Place, int] = {}
+        self._ended: dict[Place, int] = {}
 
     @property
     def target_name(self) -> str:
@@ -158,13 +166,29 @@ class Sink:
 
     def starts(self, bootstrap: str) -> dict[Place, int]:
         kept = {topic: [buffer.base for buffer in found] for topic, found in self._buffers.items()}
-        return starts(connect(bootstrap), self._readers, kept)
+        self._begun = starts(connect(bootstrap), self._readers, kept)
+        return self._begun
+
+    def visible(self) -> dict[tuple[str, Place], int]:
+        """Up to where each partition of a table's topic is to be seen in it; asked from another thread.
+
+        Behind its last record a partition may have marks of transactions, which are read, and no rows.
+        """
+        found = {}
+        for place, begin in self._begun.items():
+            topic, partition = place
+            for buffer in self._buffers[topic]:
+                at = max(begin, buffer.base.get(partition, 0))
+                ended = 0 if buffer.count else self._ended.get(place, 0)
+                found[buffer.table.name, place] = max(at, ended)
+        return found
 
     def run(self, source: Consumer, at: Mapping[Place, int], until_caught_up: bool) -> None:
         """Read and write until told to stop, or until everything is written; then write what is left."""
         source.assign([TopicPartition(*place, offset) for place, offset in at.items()])
         open_ends = set(at)
         while not self._told.is_set():
+            self.beat_s = time.time()
             messages = source.consume(FETCHED_MAX, POLL_S)
             self._take(messages, open_ends)
             if until_caught_up and not open_ends:
@@ -174,19 +198,23 @@ class Sink:
 
     def _take(self, messages: list[Message], open_ends: set[Place]) -> None:
         by_topic: dict[str, list[Message]] = {}
+        ends: dict[Place, int] = {}
         for message in messages:
             topic, end = str(message.topic()), ended(message)
+            place = topic, message.partition()
             if end is None:
                 by_topic.setdefault(topic, []).append(message)
-                open_ends.add((topic, message.partition()))
+                open_ends.add(place)
             elif end:
-                open_ends.discard((topic, message.partition()))
+                open_ends.discard(place)
+                ends[place] = message.offset()
         now = time.monotonic()
         for topic, found in by_topic.items():
             self._meet_schemas(topic, found)
             rows = list(self._rows(topic, found))
             for buffer in self._buffers[topic]:
                 self.unreadable += buffer.take(rows, now)
+        self._ended |= ends
 
     def _meet_schemas(self, topic: str, messages: list[Message]) -> None:
         """A schema that is new to the registry may bring columns: they are there before the first row that has them."""
@@ -240,6 +268,8 @@ class Sink:
                 self._target.write(buffer.table, batch)
                 break
             except Away as away:
+                self.away, self.beat_s = str(away), time.time()
+                SINK_AWAY.labels(self._target.name).inc()
                 log.warning("the warehouse is away, waiting", why=str(away), seconds=round(pause, 1))
                 if self._told.wait(pause):
                     raise Failure(
@@ -248,6 +278,7 @@ class Sink:
                 pause = min(pause * 2, PAUSE_MAX_S)
                 if self._landed(buffer.table, batch):
                     break
+        self.away, self.beat_s = None, time.time()
         metrics.committed(self._target.name, buffer.table.name, buffer.count, started, buffer.oldest_ms)
         self._tell(buffer.count)
         self.rows += buffer.count
@@ -261,6 +292,10 @@ class Sink:
             return False
 
 
+Beside = Callable[[Sink], AbstractContextManager[None]]
+"""What goes on beside a sink for as long as it runs."""
+
+
 def run_sink(
     settings: WarehouseSettings,
     target: Callable[[WarehouseSettings], Target],
@@ -269,11 +304,12 @@ def run_sink(
     prefix: str = "",
     *,
     until_caught_up: bool = False,
+    beside: Beside = lambda _: nullcontext(),
 ) -> SinkSummary:
     """Write the topics to the warehouse until a signal says stop, or until all there is has been written."""
     with told_by_signals() as told:
         return write_topics(
-            settings, target(settings), bootstrap, registry_url, prefix, told, until_caught_up
+            settings, target(settings), bootstrap, registry_url, prefix, told, until_caught_up, beside=beside
         )
 
 
@@ -286,6 +322,7 @@ def write_topics(
     told: Event,
     until_caught_up: bool,
     tell: Tell = lambda _: None,
+    beside: Beside = lambda _: nullcontext(),
 ) -> SinkSummary:
     """The same, until `told` is set."""
     started = time.monotonic()
@@ -293,7 +330,9 @@ def write_topics(
     source = consumer(bootstrap)
     try:
         log.info("sink started", target=sink.target_name)
-        sink.run(source, sink.starts(bootstrap), until_caught_up)
+        at = sink.starts(bootstrap)
+        with beside(sink):
+            sink.run(source, at, until_caught_up)
     except KafkaException as error:
         what = f"Kafka at {bootstrap} stopped answering: {error.args[0].str()}"
         raise Failure(what, "start the sink again; it goes on where its tables end", EXIT_FENCED) from error

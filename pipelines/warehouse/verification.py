@@ -64,7 +64,12 @@ class Verdict(NamedTuple):
 
     @property
     def clean(self) -> bool:
-        return not any(r.missing or r.extra for r in self.ranges) and not any(c.wrong for c in self.checks)
+        return not self.differences
+
+    @property
+    def differences(self) -> int:
+        """Rows missing and extra, and what checks found, all together."""
+        return sum(r.missing + r.extra for r in self.ranges) + sum(c.wrong for c in self.checks)
 
 
 def verify(

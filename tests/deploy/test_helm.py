@@ -16,10 +16,20 @@ from ruamel.yaml import YAML
 from pipelines.cli.main import build
 from pipelines.operations.alerts import rule_groups
 from pipelines.runtime.settings import PREFIX, Settings
+from pipelines.warehouse.settings import PREFIX as WAREHOUSE_PREFIX
+from pipelines.warehouse.settings import WarehouseSettings
 
 ROOT = Path(__file__).parent.parent.parent
 CHART = ROOT / "deploy/helm/loyalty"
 NEEDED = ("kafka.bootstrapServers=kafka:9092", "schemaRegistryUrl=http://registry:8080")
+SINKS = (
+    "sinks.warehouse.enabled=true",
+    "warehouse.catalogue=http://catalogue:8181",
+    "warehouse.location=s3://lake/loyalty",
+    "warehouse.s3.endpoint=http://storage:9000",
+    "sinks.postgres.enabled=true",
+    "warehouse.existingSecret=warehouse",
+)
 HELM = "helm is missing: install it (with Go: go install helm.sh/helm/v3/cmd/helm@v3.22.0)"
 
 
@@ -45,7 +55,9 @@ def of_kind(kind: str, *values: str) -> list[dict[str, Any]]:
 
 
 def pods(*values: str) -> list[dict[str, Any]]:
-    return [found["spec"]["template"] for found in objects(*values) if "template" in found["spec"]]
+    specs = [found["spec"] for found in objects(*values)]
+    jobs = [spec.get("jobTemplate", {}).get("spec", spec) for spec in specs]
+    return [job["template"] for job in jobs if "template" in job]
 
 
 def containers(*values: str) -> list[dict[str, Any]]:
@@ -69,6 +81,10 @@ def test_the_chart_passes_the_linter() -> None:
         ((*NEEDED, "worker.metricPort=1"), "metricPort"),
         ((*NEEDED, "topics.partitions=0"), "partitions"),
         ((*NEEDED, "pipelines.accounts.replicas=9"), "more workers than the 8 partitions"),
+        ((*NEEDED, "sinks.warehouse.enabled=true"), "sinks.warehouse needs warehouse.catalogue"),
+        ((*NEEDED, "sinks.postgres.enabled=true"), "sinks.postgres needs warehouse.existingSecret"),
+        ((*NEEDED, "warehouse.catalogue=postgresql+psycopg://u:secret@db/lake"), "catalogue"),
+        ((*NEEDED, "sinks.warehouse.replicas=2"), "replicas"),
     ],
 )
 def test_values_that_would_not_run_are_refused(values: tuple[str, ...], told: str) -> None:
@@ -81,7 +97,7 @@ def test_values_that_would_not_run_are_refused(values: tuple[str, ...], told: st
 def test_each_container_runs_a_command_that_there_is() -> None:
     loyalty: Any = typer.main.get_command(build())
 
-    for container in containers("topicPrefix=shop-"):
+    for container in containers("topicPrefix=shop-", *SINKS):
         arguments, command = [a.replace("$(POD_NAME)", "shop-accounts-0") for a in container["args"]], loyalty
         while hasattr(command, "commands"):
             command = command.commands[arguments.pop(0)]
@@ -90,13 +106,14 @@ def test_each_container_runs_a_command_that_there_is() -> None:
 
 def test_each_setting_of_a_worker_is_one() -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    given = {variable["name"] for container in containers() for variable in container["env"]}
+    known |= {f"{WAREHOUSE_PREFIX}{name.upper()}" for name in WarehouseSettings.model_fields}
+    given = {variable["name"] for container in containers(*SINKS) for variable in container["env"]}
 
-    assert {name for name in given if name.startswith(PREFIX)} <= known
+    assert {name for name in given if name.startswith((PREFIX, WAREHOUSE_PREFIX))} <= known
 
 
 def test_nothing_runs_as_root_or_writes_outside_its_volumes() -> None:
-    for pod in pods():
+    for pod in pods(*SINKS):
         spec = pod["spec"]
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["automountServiceAccountToken"] is False
@@ -108,7 +125,7 @@ def test_nothing_runs_as_root_or_writes_outside_its_volumes() -> None:
 
 
 def test_the_image_has_the_user_that_the_chart_runs_as() -> None:
-    (user,) = {str(pod["spec"]["securityContext"]["runAsUser"]) for pod in pods()}
+    (user,) = {str(pod["spec"]["securityContext"]["runAsUser"]) for pod in pods(*SINKS)}
 
     assert f"--uid {user} " in (ROOT / "deploy/Dockerfile").read_text()
 
@@ -140,6 +157,64 @@ def test_each_pipeline_has_a_budget_a_service_and_selectors_that_find_its_pods()
             assert wanted.items() <= labels[found["metadata"]["name"]].items()
 
 
+def test_a_sink_runs_alone_and_is_asked_whether_it_lives_and_is_ready() -> None:
+    sinks = [d for d in of_kind("Deployment", *SINKS) if not d["metadata"]["name"].endswith("-clock")]
+
+    assert {sink["metadata"]["name"] for sink in sinks} == {"shop-warehouse", "shop-postgres"}
+    for sink in sinks:
+        assert (sink["spec"]["replicas"], sink["spec"]["strategy"]) == (1, {"type": "Recreate"})
+        (container,) = sink["spec"]["template"]["spec"]["containers"]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/live"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+        port = container["args"][container["args"].index("--metrics-port") + 1]
+        assert str(container["ports"][0]["containerPort"]) == port
+        (service,) = [
+            s for s in of_kind("Service", *SINKS) if s["metadata"]["name"] == sink["metadata"]["name"]
+        ]
+        assert service["spec"]["selector"].items() <= sink["spec"]["template"]["metadata"]["labels"].items()
+        assert service["metadata"]["labels"]["loyalty/job"] == f"loyalty-{container['args'][1]}"
+
+
+def test_what_is_secret_about_a_warehouse_comes_from_a_secret_alone() -> None:
+    secret = {
+        f"{WAREHOUSE_PREFIX}{name.upper()}"
+        for name, field in WarehouseSettings.model_fields.items()
+        if "SecretStr" in str(field.annotation)
+    }
+    of_sinks = [c for c in containers(*SINKS) if c["name"] in ("sink", "maintain", "verify")]
+
+    assert len(of_sinks) == 4
+    for container in of_sinks:
+        assert container["envFrom"] == [{"secretRef": {"name": "warehouse"}}]
+        assert not secret & {variable["name"] for variable in container["env"]}
+
+
+def test_the_tables_are_kept_in_order_and_verified_every_day_and_no_two_jobs_meet() -> None:
+    jobs = {job["metadata"]["name"]: job["spec"] for job in of_kind("CronJob", *SINKS)}
+
+    assert set(jobs) == {"shop-warehouse-maintain", "shop-warehouse-verify"}
+    for spec in jobs.values():
+        assert spec["schedule"].split()[2:] == ["*", "*", "*"]
+        assert spec["concurrencyPolicy"] == "Forbid"
+    assert not of_kind("CronJob", "sinks.postgres.enabled=true", "warehouse.existingSecret=warehouse")
+
+
+def test_only_sinks_and_their_jobs_reach_the_warehouse() -> None:
+    policies = {p["metadata"]["name"]: p["spec"] for p in of_kind("NetworkPolicy", *SINKS)}
+    chosen = policies["shop-warehouse"]["podSelector"]["matchLabels"].items()
+    reaching = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in pods(*SINKS)
+        if chosen <= pod["metadata"]["labels"].items()
+    }
+
+    assert reaching == {"warehouse", "postgres", "warehouse-maintain", "warehouse-verify"}
+    ports = {port["port"] for rule in policies["shop-warehouse"]["egress"] for port in rule["ports"]}
+    assert {443, 5432} <= ports
+    assert 5432 not in {port["port"] for rule in policies["shop"]["egress"] for port in rule["ports"]}
+    assert set(policies) - {p["metadata"]["name"] for p in of_kind("NetworkPolicy")} == {"shop-warehouse"}
+
+
 def test_prometheus_gets_the_rules_and_the_jobs_that_they_speak_of() -> None:
     (rules,) = of_kind("PrometheusRule")
     (monitor,) = of_kind("ServiceMonitor")
@@ -149,6 +224,8 @@ def test_prometheus_gets_the_rules_and_the_jobs_that_they_speak_of() -> None:
     assert len(rules["spec"]["groups"]) == len(rule_groups()["groups"])
     jobs = {service["metadata"]["labels"][monitor["spec"]["jobLabel"]] for service in services}
     assert jobs == {"loyalty-accounts", "loyalty-triggers", "loyalty-liability"}
+    with_sinks = {service["metadata"]["labels"]["loyalty/job"] for service in of_kind("Service", *SINKS)}
+    assert with_sinks - jobs == {"loyalty-warehouse", "loyalty-postgres"}
     assert monitor["spec"]["selector"]["matchLabels"].items() <= services[0]["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] == services[0]["spec"]["ports"][0]["name"]
 

@@ -21,6 +21,26 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: LOYALTY_LOG, value: json}
 {{- end }}
 
+{{- define "loyalty.warehouse" -}}
+{{- with .Values.warehouse }}
+{{- range $name, $value := dict "CATALOGUE" .catalogue "LOCATION" .location "REST_WAREHOUSE" .restWarehouse "NAMESPACE" .namespace "PARTITION_BY" .partitionBy "S3_ENDPOINT" .s3.endpoint "S3_REGION" .s3.region }}
+{{- if $value }}
+- {name: LOYALTY_WAREHOUSE_{{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+- {name: LOYALTY_WAREHOUSE_COMMIT_INTERVAL_MS, value: {{ .commitIntervalMs | int | quote }}}
+- {name: LOYALTY_WAREHOUSE_READY_LAG_SECONDS_MAX, value: {{ .readyLagSeconds | int | quote }}}
+- {name: LOYALTY_WAREHOUSE_METRICS_HOST, value: 0.0.0.0}
+{{- end }}
+{{- end }}
+
+{{- define "loyalty.warehouseSecret" -}}
+{{- with .Values.warehouse.existingSecret }}
+envFrom:
+  - secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
 {{- define "loyalty.prefix" -}}
 {{- if .Values.topicPrefix }}
 - --topic-prefix
