@@ -7,7 +7,7 @@ nothing else any more: it can be sent, kept, or opened by any tool that speaks D
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyarrow import dataset
+from pyiceberg.io.pyarrow import PyArrowFileIO, schema_to_pyarrow
 from pyiceberg.table import Table as IcebergTable
 
 from pipelines.failure import Failure
@@ -105,7 +106,7 @@ def _view(
         )
         source += f" UNION ALL BY NAME FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
     elif paths:
-        database.register(f"all_{table.name}", _read(found))
+        database.register(f"all_{table.name}", _elsewhere(found, paths))
         source += f" UNION ALL BY NAME FROM all_{table.name}"
     database.execute(f"CREATE VIEW {name or table.name} AS SELECT {columns} FROM ({source})")
     _comments(database, "VIEW", name or table.name, table.what, _docs(found))
@@ -121,8 +122,15 @@ def _columns(database: duckdb.DuckDBPyConnection, table: str) -> str:
     )
 
 
-def _read(found: IcebergTable) -> pa.Table:
-    return found.scan().to_arrow()
+def _elsewhere(found: IcebergTable, paths: Sequence[str]) -> dataset.Dataset | pa.Table:
+    """Files that are not of this machine: of each, a question fetches the columns and days that it wants."""
+    io = found.io
+    if not isinstance(io, PyArrowFileIO):
+        return found.scan().to_arrow()
+    scheme, host, _ = PyArrowFileIO.parse_location(paths[0])
+    files = [PyArrowFileIO.parse_location(path)[2] for path in paths]
+    schema = schema_to_pyarrow(found.schema(), include_field_ids=False)
+    return dataset.dataset(files, schema, format="parquet", filesystem=io.fs_by_scheme(scheme, host))
 
 
 def _docs(found: IcebergTable) -> dict[str, str]:

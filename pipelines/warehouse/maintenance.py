@@ -19,6 +19,7 @@ from pyiceberg.table import FileScanTask
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.transforms import MonthTransform
 
+from pipelines.failure import Failure
 from pipelines.warehouse.lake import Lake, summary_of
 from pipelines.warehouse.tables import MARKET, Table
 
@@ -138,17 +139,18 @@ def _remove_orphans(lake: Lake, found: IcebergTable, orphan_after: timedelta) ->
     system = io.fs_by_scheme(scheme, host)
     known = {_path(name) for name in _referenced(found)}
     old = datetime.now(UTC) - orphan_after
-    gone = [
-        info.path
-        for info in system.get_file_info(FileSelector(folder, recursive=True))
-        if info.type == FileType.File and info.mtime < old and _path(info.path) not in known
-    ]
+    files = [f for f in system.get_file_info(FileSelector(folder, recursive=True)) if f.type == FileType.File]
+    if _path(found.metadata_location) not in {info.path for info in files}:
+        what = f"{folder} does not list the table's own {_path(found.metadata_location)}"
+        raise Failure(what, "nothing was removed; see whether the storage lists what was written")
+    gone = [info.path for info in files if info.mtime < old and info.path not in known]
     for path in gone:
         system.delete_file(path)
     return len(gone)
 
 
 def _path(name: str) -> str:
+    """As a file system lists it: an absolute path, or bucket and key."""
     return PyArrowFileIO.parse_location(name)[2]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.failure import Failure
+from pipelines.warehouse import maintenance
 from pipelines.warehouse.columns import Shape
 from pipelines.warehouse.lake import OFFSETS, Lake, summary_of
 from pipelines.warehouse.settings import warehouse_settings
@@ -198,6 +200,18 @@ def test_rows_without_offsets_are_refused_not_written_again(lake: Lake) -> None:
 
     with pytest.raises(Failure, match="no snapshot of it says which offsets"):
         lake.offsets(TIERS)
+
+
+def test_maintenance_removes_nothing_where_the_storage_names_files_otherwise_than_the_table(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.write(TIERS, changes(0, 2))
+    monkeypatch.setattr(maintenance, "_path", lambda name: name.removeprefix("file://").lstrip("/"))
+
+    with pytest.raises(Failure, match="does not list the table's own"):
+        maintenance.maintain(lake, TIERS, timedelta(0), timedelta(0))
+
+    assert column(lake, TIERS, "change_id") == ["c-0", "c-1"]
 
 
 def test_a_catalogue_that_is_not_there_is_a_failure_that_names_the_setting(tmp_path: Path) -> None:
