@@ -15,6 +15,7 @@ from schemas.registry import connect
 from tests.support.pipeline import Pipeline
 
 PORTS_APART = 1000
+KILL_S = 60
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
         apart = PORTS_APART * (1 + int(name.removeprefix("gw")))
         for port in ("KAFKA_PORT", "CONTROLLER_PORT", "SECOND_PORT", "REGISTRY_PORT"):
             setattr(embedded, port, getattr(embedded, port) + apart)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Who kills a sink more often has more time for it."""
+    for item in (one for one in items if one.get_closest_marker("kills") is not None):
+        item.add_marker(pytest.mark.timeout(KILL_S * (6 + config.getoption("--kills"))))
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_a_tombstone_removes_the_members_row(pipeline: Pipeline, warehouse: Ware
     assert ask(warehouse, "SELECT member_id FROM balances") == [("m-0",)]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.kills
 def test_kill_9_and_a_database_that_is_cut_off_lose_and_double_nothing(
     pipeline: Pipeline, warehouse: Warehouse, server: Server, pytestconfig: pytest.Config
 ) -> None:
