@@ -187,7 +187,7 @@ def test_the_questions_of_the_analysts_page_are_answered_with_the_columns_that_i
     found.fetchall()
 
 
-QUESTION = re.compile(r"^## (.*?)$.*?```sql\n(.*?)\n```\n\n(\|.*?)$", re.MULTILINE | re.DOTALL)
+QUESTION = re.compile(r"^## (\d+\. .*?)$.*?```sql\n(.*?)\n```\n\n(\|.*?)$", re.MULTILINE | re.DOTALL)
 QUESTIONS = [
     (title, sql, [name.strip() for name in header.strip("| ").split("|")])
     for title, sql, header in QUESTION.findall((ROOT / "docs/ANALYSTS.md").read_text())
