@@ -50,6 +50,7 @@ PROPERTIES: Final = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
+    "write.parquet.row-group-limit": "65536",
 }
 _UNSURE: Final = (
     CommitFailedException,
@@ -145,6 +146,9 @@ class Lake:
             return
         with found.update_schema() as update:
             update.union_by_name(shape.iceberg())
+        if new := {name: said for name, said in PROPERTIES.items() if found.properties.get(name) != said}:
+            with found.transaction() as change:
+                change.set_properties(new)
 
     def _make(self, shape: Shape) -> None:
         schema = shape.iceberg()

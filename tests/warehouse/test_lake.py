@@ -187,6 +187,18 @@ def test_a_narrower_shape_still_fits_for_fields_with_a_default_may_go(lake: Lake
     assert column(lake, TIERS, "change_id") == ["c-0"]
 
 
+def test_a_table_of_before_gets_the_properties_of_now_and_keeps_its_rows(lake: Lake) -> None:
+    lake.write(TIERS, changes(0, 2))
+    with lake.table("tiers").transaction() as change:
+        change.remove_properties("write.parquet.row-group-limit")
+
+    lake.fit(shape(TIERS))
+
+    assert lake.table("tiers").properties["write.parquet.row-group-limit"] == "65536"
+    assert lake.offsets(TIERS) == {0: 2}
+    assert column(lake, TIERS, "change_id") == ["c-0", "c-1"]
+
+
 def test_a_commit_of_somebody_else_does_not_lose_the_offsets(lake: Lake) -> None:
     lake.write(TIERS, changes(0, 2))
     lake.table("tiers").delete("member_id == 'm-1'")
