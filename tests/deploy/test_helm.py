@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import typer
 from ruamel.yaml import YAML
@@ -30,6 +31,22 @@ SINKS = (
     "sinks.postgres.enabled=true",
     "warehouse.existingSecret=warehouse",
 )
+OF_OPERATORS = {"PrometheusRule", "ServiceMonitor"}
+"""Kinds that Kubernetes has only where the Prometheus operator brings them; its schemas do not know them."""
+SECURE = (
+    "secretName=kafka-users",
+    "env[0].name=LOYALTY_SECURITY_PROTOCOL,env[0].value=SASL_SSL",
+    "pipelines.accounts.env[0].name=LOYALTY_SECURITY_USERNAME,pipelines.accounts.env[0].value=loyalty-accounts",
+    "clock.env[0].name=LOYALTY_SECURITY_USERNAME,clock.env[0].value=loyalty-clock",
+    "topics.env[0].name=LOYALTY_SECURITY_USERNAME,topics.env[0].value=admin",
+)
+VARIANTS = {
+    "as it comes": (),
+    "without monitoring": ("monitoring.enabled=false",),
+    "secure": SECURE,
+    "with sinks": SINKS,
+    "traced": ("env[0].name=OTEL_TRACES_EXPORTER,env[0].value=otlp", "networkPolicy.collectorPorts={4318}"),
+}
 HELM = "helm is missing: install it (with Go: go install helm.sh/helm/v3/cmd/helm@v3.22.0)"
 
 
@@ -92,6 +109,39 @@ def test_values_that_would_not_run_are_refused(values: tuple[str, ...], told: st
 
     assert refused.returncode != 0
     assert told in refused.stderr
+
+
+@pytest.mark.parametrize("version", ["1.27", "1.31", "1.37"])
+@pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS)
+def test_what_the_chart_renders_is_what_kubernetes_takes(version: str, values: tuple[str, ...]) -> None:
+    known = [found for found in objects(*values) if found["kind"] not in OF_OPERATORS]
+    assert {found["kind"] for found in known} > {"StatefulSet", "Service", "NetworkPolicy", "Job"}
+
+    for found in known:
+        kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_a_field_that_kubernetes_does_not_know_would_be_noticed() -> None:
+    stateful = of_kind("StatefulSet")[0]
+    stateful["spec"]["template"]["spec"]["containers"][0]["readinessProb"] = {}
+
+    with pytest.raises(kubernetes_validate.ValidationError, match="readinessProb"):
+        kubernetes_validate.validate(stateful, "1.31", strict=True)
+
+
+def test_each_process_is_somebody_on_a_secure_cluster_and_finds_the_files() -> None:
+    for container in containers(*SECURE):
+        given = [variable["name"] for variable in container["env"]]
+        assert len(given) == len(set(given))
+        assert "LOYALTY_SECURITY_PROTOCOL" in given
+        assert {"name": "secret", "mountPath": "/etc/loyalty", "readOnly": True} in container["volumeMounts"]
+    who = {
+        variable["value"]
+        for container in containers(*SECURE)
+        for variable in container["env"]
+        if variable["name"] == "LOYALTY_SECURITY_USERNAME"
+    }
+    assert who == {"loyalty-accounts", "loyalty-clock", "admin"}
 
 
 def test_each_container_runs_a_command_that_there_is() -> None:

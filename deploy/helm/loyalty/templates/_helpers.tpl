@@ -19,6 +19,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - {name: SCHEMA_REGISTRY_URL, value: {{ .Values.schemaRegistryUrl | quote }}}
 - {name: LOYALTY_HOME, value: /var/lib/loyalty}
 - {name: LOYALTY_LOG, value: json}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "loyalty.secretMount" -}}
+{{- if .Values.secretName }}
+- {name: secret, mountPath: /etc/loyalty, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "loyalty.secretVolume" -}}
+{{- if .Values.secretName }}
+- {name: secret, secret: {secretName: {{ .Values.secretName }}, defaultMode: 0440}}
+{{- end }}
 {{- end }}
 
 {{- define "loyalty.warehouse" -}}
