@@ -31,6 +31,7 @@ from pipelines.runtime.settings import Settings
 from pipelines.runtime.signals import given_back, leaving_within, told_by_signals
 from pipelines.runtime.tally import count_transactions
 from pipelines.runtime.topic_admin import connect
+from pipelines.runtime.tracing import traced
 from pipelines.topology import AccountsJoin, LiabilityJoin, TriggersJoin, build
 from schemas.codec import Codec
 from schemas.registry import connect as connect_registry
@@ -64,6 +65,7 @@ def run_worker(
         codec = connect_registry(settings.schema_registry_url)
         profile = Profile()
         app = application(settings)
+        traces = traced(app, settings)
         open_store = partial(TimedStore, profile=profile) if profiled else RocksStore
         join = _join(app, settings, programme, codec, profile, partitions)
         build(app, join, settings, open_store)
@@ -73,7 +75,7 @@ def run_worker(
         _tell_build(settings, programme)
         started = time.monotonic()
         until = _stopping_when_caught_up(app, settings) if until_caught_up else _until_told()
-        with serving(app, settings), until:
+        with traces, serving(app, settings), until:
             log.info("worker started", replica=settings.replica, group=settings.group)
             _run(app, settings)
         log.info("worker stopped", replica=settings.replica, facts=profile.facts)

@@ -30,10 +30,13 @@ class TransactionalProducer(InternalProducer):
         value: bytes | None,
         timestamp_ms: int,
         partition: int | None = None,
+        headers: list[tuple[str, bytes]] | None = None,
         /,
     ) -> None:
         """Queue a result; its key decides the partition, unless one is given."""
-        where = {} if partition is None else {"partition": partition}
+        where: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if headers is not None:
+            where["headers"] = headers
         self._queue(topic, value, key, timestamp=timestamp_ms, **where)
 
     def produce(self, topic: str, **given: Any) -> None:  # type: ignore[override]

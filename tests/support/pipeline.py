@@ -45,11 +45,14 @@ def wait_until(holds: Callable[[], bool], what: str, patience_s: float = PATIENC
 class Pipeline:
     """Topics, group and state of one test; workers started here end with it."""
 
-    def __init__(self, cluster: Endpoints, codec: Codec, prefix: str, tmp_path: Path) -> None:
+    def __init__(
+        self, cluster: Endpoints, codec: Codec, prefix: str, tmp_path: Path, partitions: int = PARTITIONS
+    ) -> None:
         self.cluster, self.codec, self.prefix, self.tmp_path = cluster, codec, prefix, tmp_path
+        self.partitions = partitions
         self.workers: list[subprocess.Popen[bytes]] = []
         self._backlogs: dict[str, Backlog] = {}
-        ensure_topics(cluster.bootstrap_servers, PARTITIONS, prefix)
+        ensure_topics(cluster.bootstrap_servers, partitions, prefix)
         self.sender = Sender(cluster.bootstrap_servers, "the facts of a test")
 
     def __enter__(self) -> Pipeline:
@@ -83,7 +86,7 @@ class Pipeline:
         """Produce facts and ticks as their sources would."""
         for fact in facts:
             if isinstance(fact, Tick):
-                send_tick(self.sender, self.codec, fact.at_ms, PARTITIONS, self.prefix)
+                send_tick(self.sender, self.codec, fact.at_ms, self.partitions, self.prefix)
             else:
                 self.send_bytes(
                     topic_of(fact), fact.member_id.encode(), self.codec.encode(fact), fact.recorded_at_ms
@@ -112,20 +115,25 @@ class Pipeline:
         processor: str = "accounts",
         programme: Path | None = None,
         build: Sequence[str] = THIS_BUILD,
+        inside: Sequence[str] = (),
+        state_dir: Path | None = None,
+        bootstrap_servers: str = "",
         **environment: object,
     ) -> subprocess.Popen[bytes]:
         """Start a worker as a process of its own, with the reference programme unless another is given.
 
-        `build` is the module whose command line it is, and what stands before the command.
+        `build` is the module whose command line it is, and what stands before the command; `inside` stands before all
+        of it. Its state and its way to the brokers are the pipeline's, unless others are given.
         """
         self.sender.flush()
         told = {f"LOYALTY_WORKER_{name.upper()}": str(value) for name, value in environment.items()}
         given = {
-            "KAFKA_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers or self.cluster.bootstrap_servers,
             "SCHEMA_REGISTRY_URL": self.cluster.schema_registry_url,
             "LOYALTY_WORKER_COMMIT_INTERVAL_MS": "100",
         }
         command = [
+            *inside,
             sys.executable,
             "-m",
             *build,
@@ -134,7 +142,7 @@ class Pipeline:
             "--topic-prefix",
             self.prefix,
         ]
-        command += ["--state-dir", str(self.tmp_path / "state"), "--replica", replica]
+        command += ["--state-dir", str(state_dir or self.tmp_path / "state"), "--replica", replica]
         command += ["--programme", str(programme)] if programme else []
         log = (self.tmp_path / f"{replica}.log").open("ab")
         worker = subprocess.Popen(command, env=os.environ | given | told, stdout=log, stderr=log)
