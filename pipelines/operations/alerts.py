@@ -162,7 +162,7 @@ ALERTS: Final = (
     ),
     Alert(
         "LoyaltyBrokersUnreachable",
-        "increase(loyalty_watch_failures_total[5m]) > 3",
+        "increase(loyalty_watch_failures_total[5m]) > 2",
         "1m",
         "page",
         f"{_WHO} of {_WHERE} cannot ask the brokers.",

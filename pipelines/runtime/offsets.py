@@ -46,9 +46,11 @@ _PASSING: Final = MOVED | {
 }
 
 
-def _patiently(ask: Callable[[], Answered], passing: Collection[int] = _PASSING) -> Answered:
+def _patiently(
+    ask: Callable[[], Answered], passing: Collection[int] = _PASSING, patience_s: float = PATIENCE_S
+) -> Answered:
     """The answer; a coordinator or leader that is still loading, moving or new is asked again, for a while."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return ask()
@@ -76,13 +78,16 @@ class Group:
             }
         )
 
-    def committed(self, places: Iterable[Place]) -> dict[Place, int | None]:
+    def committed(
+        self, places: Iterable[Place], *, patience_s: float = PATIENCE_S
+    ) -> dict[Place, int | None]:
         """The group's offset in each place, or None.
 
         What a crashed worker left open does not hold the answer back: the worker that is to abort it must know.
         """
         wanted = [TopicPartition(*place) for place in places]
-        found = _patiently(lambda: self._reader.committed(wanted, timeout=TIMEOUT_S))
+        within_s = min(TIMEOUT_S, patience_s)
+        found = _patiently(lambda: self._reader.committed(wanted, timeout=within_s), patience_s=patience_s)
         return {(tp.topic, tp.partition): None if tp.offset == OFFSET_INVALID else tp.offset for tp in found}
 
 
@@ -99,33 +104,39 @@ def listed(
     spec: OffsetSpec,
     *,
     passing: Collection[int] = _PASSING,
+    patience_s: float = PATIENCE_S,
     **given: Any,
 ) -> dict[Place, int]:
     """What the leaders say; those that have moved are looked for, and errors that are `passing` asked again."""
     wanted = {TopicPartition(*place): spec for place in places}
 
     def ask() -> dict[Place, int]:
-        futures = admin.list_offsets(wanted, request_timeout=LEADER_S, **given) if wanted else {}
+        within_s = min(LEADER_S, patience_s)
+        futures = admin.list_offsets(wanted, request_timeout=within_s, **given) if wanted else {}
         try:
             found = {(tp.topic, tp.partition): future.result().offset for tp, future in futures.items()}
             return _answered(found)
         except KafkaException as error:
             if error.args[0].code() in MOVED:
-                admin.list_topics(timeout=TIMEOUT_S)
+                admin.list_topics(timeout=min(TIMEOUT_S, patience_s))
             raise
 
-    return _patiently(ask, passing)
+    return _patiently(ask, passing, patience_s)
 
 
-def begins(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
+def begins(
+    admin: AdminClient, places: Iterable[Place], *, patience_s: float = PATIENCE_S
+) -> dict[Place, int]:
     """The first offset that is still there."""
-    return listed(admin, places, OffsetSpec.earliest())
+    return listed(admin, places, OffsetSpec.earliest(), patience_s=patience_s)
 
 
-def ends(admin: AdminClient, places: Iterable[Place], *, stable: bool = False) -> dict[Place, int]:
+def ends(
+    admin: AdminClient, places: Iterable[Place], *, stable: bool = False, patience_s: float = PATIENCE_S
+) -> dict[Place, int]:
     """One more than the last offset; when `stable`, than the last one before any open transaction."""
     level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
-    return listed(admin, places, OffsetSpec.latest(), isolation_level=level)
+    return listed(admin, places, OffsetSpec.latest(), patience_s=patience_s, isolation_level=level)
 
 
 def shows_a_record(settings: Settings, place: Place, first: int) -> bool:
@@ -133,6 +144,11 @@ def shows_a_record(settings: Settings, place: Place, first: int) -> bool:
 
     What was aborted does not, nor what is in an open transaction. Where the brokers do not say in time: yes.
     """
+    return _shown(settings, place, first) is not False
+
+
+def _shown(settings: Settings, place: Place, first: int) -> bool | None:
+    """The same; None where the brokers do not say in time."""
     reader = Consumer(
         {
             **kafka_client(settings.bootstrap_servers),
@@ -153,7 +169,7 @@ def shows_a_record(settings: Settings, place: Place, first: int) -> bool:
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
             return error is None
-        return True
+        return None
     finally:
         reader.close()
 
@@ -204,5 +220,8 @@ class Backlog:
             return True
         asked = (place, first, end)
         if asked not in self._known:
-            self._known[asked] = shows_a_record(self._settings, place, first)
+            shown = _shown(self._settings, place, first)
+            if shown is None:  # perhaps: to be asked again
+                return True
+            self._known[asked] = shown
         return self._known[asked]

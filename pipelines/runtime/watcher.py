@@ -25,6 +25,9 @@ from pipelines.runtime.topic_admin import connect
 from pipelines.topics import prefixed
 
 SAMPLES_MAX: Final = 1_000
+LOOK_S: Final = 3.0
+"""How long a look waits for an answer. A worker whose brokers are away ends with its session (30 s, in the chart 45 s):
+three looks must have failed before, and been scraped, or nobody is told why it went."""
 log = structlog.get_logger()
 
 
@@ -108,7 +111,7 @@ class Watcher:
 
     def _look_at_lag(self, processed: Mapping[Place, int]) -> float:
         """Tell the lag of each place; the longest, in seconds."""
-        ends, now_s, longest = offsets.ends(self._admin, processed), monotonic(), 0.0
+        ends, now_s, longest = offsets.ends(self._admin, processed, patience_s=LOOK_S), monotonic(), 0.0
         for place, end in ends.items():
             topic, partition = place[0].removeprefix(self._settings.topic_prefix), place[1]
             seconds = self._waiting.setdefault(place, Waiting()).seconds(end, processed[place], now_s)
@@ -122,14 +125,15 @@ class Watcher:
         unread = [place for place, offset in processed.items() if offset < 0]
         if not unread:
             return processed
-        committed = self._group.committed(unread)
-        first = offsets.begins(self._admin, unread)
+        committed = self._group.committed(unread, patience_s=LOOK_S)
+        first = offsets.begins(self._admin, unread, patience_s=LOOK_S)
         return {**processed, **{place: committed.get(place) or first[place] for place in unread}}
 
     def _look_at_transactions(self, topic: str, partitions: set[int]) -> None:
         name = prefixed(self._settings.topic_prefix, topic)
         places = [(name, partition) for partition in sorted(partitions)]
-        ends, stable = offsets.ends(self._admin, places), offsets.ends(self._admin, places, stable=True)
+        ends = offsets.ends(self._admin, places, patience_s=LOOK_S)
+        stable = offsets.ends(self._admin, places, stable=True, patience_s=LOOK_S)
         held = [self._held_s(place, stable[place], ends[place]) for place in places]
         metrics.OPEN_TRANSACTION_S.labels(topic).set(max(held, default=0.0))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 from quixstreams.state.rocksdb import RocksDBStorePartition
 
 from pipelines.feeds import simulate
@@ -170,6 +170,18 @@ def test_latency_is_from_when_it_happened_was_recorded_and_from_the_tick(partiti
     assert value("loyalty_latency_seconds_sum", since="recorded") - sums["recorded"] == 86_402 + 2
     assert value("loyalty_latency_seconds_sum", since="occurred") - sums["occurred"] == 86_402 + 62
     assert value("loyalty_latency_seconds_sum", since="tick") - sums["tick"] == 1
+
+
+def test_a_histogram_has_its_series_before_anything_came_so_that_the_first_can_be_rated() -> None:
+    registry = CollectorRegistry()
+    late = metrics.BulkHistogram("late_seconds", "How late.", "by", ("tick", "fact"), (1.0,), registry)
+    counted = [registry.get_sample_value("late_seconds_count", {"by": by}) for by in ("tick", "fact")]
+    assert counted == [0, 0]
+
+    late.observe("tick", [0.5, 2.0])
+
+    assert registry.get_sample_value("late_seconds_bucket", {"by": "tick", "le": "1.0"}) == 1
+    assert registry.get_sample_value("late_seconds_count", {"by": "tick"}) == 2
 
 
 def test_points_by_account_close_as_the_ledger_does(partition: Any) -> None:
