@@ -52,7 +52,7 @@ broker: setup tools ## Only the tests that need a real Kafka and registry.
 	$(BIN)/pytest -m 'broker and not drill' $(PYTEST_ARGS)
 
 drills: setup tools ## Bring faults about, follow their runbooks, and write down in docs/ALERTS.md how long that took.
-	LOYALTY_DRILLS=docs/drills.json $(BIN)/pytest -m broker tests/broker/test_runbooks.py tests/broker/test_drills.py $(PYTEST_ARGS)
+	LOYALTY_DRILLS=docs/drills.json $(BIN)/pytest -m broker tests/broker/test_runbooks.py tests/broker/drills $(PYTEST_ARGS)
 	$(BIN)/pytest tests/operations/test_pages.py --golden-rewrite
 
 golden: setup ## Write the golden files, and the pages written from code, anew; then read the diff.

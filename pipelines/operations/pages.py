@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipelines.operations.alerts import ALERTS, Alert
 from pipelines.operations.slos import BURNS, CORRECTNESS, OBJECTIVES, Objective
@@ -82,27 +82,82 @@ ALERTS_HEAD: Final = """# Alerts
 
 Written from `pipelines/operations/alerts.py` by `make golden`; a test compares the two. The rules are in
 [`deploy/monitoring/alerts.yaml`](../deploy/monitoring/alerts.yaml); each is tested by promtool, firing and silent.
-*Drilled* ones are also brought about on a real worker, seen by a real Prometheus, and gone after the runbook was
-followed. *Recovered* is the time from the call until the alert is over, following the runbook with no pause to think,
-in the last `make drills`, with the number by which that drill's windows are shorter than in operation. It counts the
-commands, the repair, and the window that must pass before the alert ends, which is so many times longer in operation.
+Most are also *drilled*: a fault brings it about on a real worker, a real Prometheus sees it, an operator who has
+nothing but the runbook runs the commands of its fenced blocks, and it is over. *Recovered* is the time from the call
+until the alert is over, with no pause to think, in the last `make drills`, and the number by which that drill's windows
+are shorter than in operation. It counts the commands, the repair, and the window that must pass before the alert ends,
+which is so many times longer in operation.
+
+"""
+
+REFUSALS_HEAD: Final = """
+## Refusals
+
+What a worker says when it does not start, or ends. *Recovered*: from the first command of the page to the last.
+
+"""
+
+PROCEDURES_HEAD: Final = """
+## Procedures
+
+What is done on purpose, or when something larger than a worker is at fault: [procedures](../runbooks/procedures.md).
+*Took*: the page's commands, on little data; a replay or a restore of much takes what [Capacity](CAPACITY.md) says.
 
 """
 
 
-def alerts_page(drilled: frozenset[str], drills: Mapping[str, Mapping[str, Any]]) -> str:
-    """docs/ALERTS.md: alerts, runbooks and tests in one table, with no gaps."""
-    rows = [
-        "| Alert | Severity | Fires when | Runbook | Tested by | Recovered |",
+class Drilling(NamedTuple):
+    """By name, the fault of each drill; and why there is none."""
+
+    alerts: Mapping[str, str]
+    refusals: Mapping[str, str]
+    procedures: Mapping[str, str]
+    without: Mapping[str, str]
+
+
+Drills = Mapping[str, Mapping[str, Any]]
+"""By name, what `make drills` measured."""
+
+
+def alerts_page(drilling: Drilling, drills: Drills) -> str:
+    """docs/ALERTS.md: alerts, refusals and procedures, runbooks and drills, with no gaps."""
+    alerts = [
+        "| Alert | Severity | Fires when | Runbook | Drilled: what is brought about | Recovered |",
         "|---|---|---|---|---|---|",
+        *(_alert_row(alert, _drilled(drilling, alert.name), drills.get(alert.name)) for alert in ALERTS),
     ]
-    told = (_alert_row(alert, drilled, drills.get(alert.name)) for alert in ALERTS)
-    return ALERTS_HEAD + "\n".join([*rows, *told]) + "\n"
+    refusals = ["| Refusal | Drilled: what is brought about | Recovered |", "|---|---|---|"]
+    refusals += [
+        f"| {_runbook(name)} | {fault} | {_recovered(drills.get(name))} |"
+        for name, fault in drilling.refusals.items()
+    ]
+    procedures = ["| Procedure | Drilled: what is brought about | Took |", "|---|---|---|"]
+    procedures += [
+        f"| {name} | {fault} | {_recovered(drills.get(name))} |"
+        for name, fault in drilling.procedures.items()
+    ]
+    others = drilling.without.keys() - {alert.name for alert in ALERTS}
+    procedures += [f"| {name} | {_drilled(drilling, name)} | – |" for name in sorted(others)]
+    parts = (ALERTS_HEAD, alerts, REFUSALS_HEAD, refusals, PROCEDURES_HEAD, procedures)
+    return "".join(part if isinstance(part, str) else "\n".join(part) + "\n" for part in parts)
 
 
-def _alert_row(alert: Alert, drilled: frozenset[str], drill: Mapping[str, Any] | None) -> str:
-    runbook = f"[{alert.name}](../runbooks/{alert.name}.md)"
+def _alert_row(alert: Alert, fault: str, drill: Mapping[str, Any] | None) -> str:
     expr = alert.expr.replace("|", "\\|")
-    recovered = f"{drill['recovered_s']} s on {drill['on']}, {drill['times']} times" if drill else "–"
-    tests = "promtool, drilled" if alert.name in drilled else "promtool"
-    return f"| {alert.name} | {alert.severity} | `{expr}`, for {alert.lasting} | {runbook} | {tests} | {recovered} |"
+    told = f"{_runbook(alert.name)} | {fault} | {_recovered(drill)}"
+    return f"| {alert.name} | {alert.severity} | `{expr}`, for {alert.lasting} | {told} |"
+
+
+def _drilled(drilling: Drilling, name: str) -> str:
+    return drilling.alerts.get(name) or f"no: {drilling.without[name]}"
+
+
+def _runbook(name: str) -> str:
+    return f"[{name}](../runbooks/{name}.md)"
+
+
+def _recovered(drill: Mapping[str, Any] | None) -> str:
+    if drill is None:
+        return "–"
+    shorter = f", {drill['times']} times" if drill["times"] != 1 else ""
+    return f"{drill['recovered_s']} s on {drill['on']}{shorter}"

@@ -1,4 +1,4 @@
-"""A worker that is hindered from inside: one record that takes too long, or a disk that is slow.
+"""A worker that is hindered from inside: one record that takes too long, a disk that is slow, or a restore that stops.
 
     python -m pipelines.torture.hindered BLOCKED 12 run accounts --replica w0 ...
     python -m pipelines.torture.hindered SLOW-DISK 0.5 run accounts --replica w0 ...
@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import count
+from types import ModuleType
 from typing import Any, Final
 
 from quixstreams.checkpointing import Checkpoint
 from quixstreams.state.base.transaction import PartitionTransaction
 
 from pipelines.failure import Failure
+from pipelines.runtime import restoring
 from pipelines.torture.kill_points import COMMAND
 
 LAUNCHER: Final = "pipelines.torture.hindered"
@@ -33,16 +35,19 @@ SAID: Final = "blocked for "
 
 class Hindrance(StrEnum):
     """BLOCKED: one record, once, behind its processing and before its commit. SLOW_DISK: each write of one partition's
-    state to the database."""
+    state to the database. RESTORE: the first records of a restore, once, before they are written."""
 
     BLOCKED = "BLOCKED"
     SLOW_DISK = "SLOW-DISK"
+    RESTORE = "RESTORE"
 
 
 def arm(hindrance: Hindrance, seconds: float) -> None:
     """Wrap the engine's function of this process."""
     if hindrance is Hindrance.BLOCKED:
         _wrap(Checkpoint, "store_offset", _nth(BLOCKED_AT, functools.partial(_block, seconds)))
+    elif hindrance is Hindrance.RESTORE:
+        _wrap(restoring, "write", _nth(1, functools.partial(_block, seconds)))
     else:
         _wrap(PartitionTransaction, "flush", functools.partial(time.sleep, seconds))
 
@@ -62,7 +67,7 @@ def _nth(wanted: int, do: Callable[[], None]) -> Callable[[], None]:
     return doing
 
 
-def _wrap(owner: type, name: str, before: Callable[[], None]) -> None:
+def _wrap(owner: type | ModuleType, name: str, before: Callable[[], None]) -> None:
     function = getattr(owner, name)
 
     @functools.wraps(function)

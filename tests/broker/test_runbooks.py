@@ -34,7 +34,7 @@ def test_a_killed_worker_calls_and_is_started_again_as_its_runbook_says(drill: D
     drill.worker.kill()
     drill.worker.wait()
 
-    drill.recover("LoyaltyWorkerDown", **{"9464": str(drill.port)})
+    drill.recover("LoyaltyWorkerDown", corrected={"9464": str(drill.port)})
 
     drill.pipeline.send(history(members=3, orders=3))
     drill.pipeline.wait_until_caught_up()
@@ -53,7 +53,7 @@ def test_poison_pills_call_and_corrected_facts_end_it(drill: Drill, tmp_path: Pa
 
     corrected = tmp_path / "corrected.jsonl"
     corrected.write_text(json.dumps(CORRECTED) + "\n")
-    drill.recover("LoyaltyDeadLetters", **{"corrected.jsonl": str(corrected)})
+    drill.recover("LoyaltyDeadLetters", corrected={"corrected.jsonl": str(corrected)})
 
     drill.pipeline.wait_until_caught_up()
     drill.follow("LoyaltyDeadLetters", "Afterwards")
