@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final, NoReturn
 from zoneinfo import ZoneInfo
 
@@ -62,7 +60,8 @@ def check_fact(fact: Fact | Tick | Handover, key: bytes | None, timestamp_ms: in
             )
         return
     _check_key(fact.member_id, key)
-    _check_ids(("event_id", fact.event_id), ("member_id", fact.member_id))
+    _check_id("event_id", fact.event_id)
+    _check_id("member_id", fact.member_id)
     if fact.recorded_at_ms != timestamp_ms:
         message = f"the record's timestamp is {timestamp_ms}, recorded_at {fact.recorded_at_ms}"
         _refuse("RECORD_TIME_MISMATCH", message)
@@ -90,11 +89,10 @@ def _check_key(member_id: str, key: bytes | None) -> None:
         _refuse("KEY_MISMATCH", f"the key is {key!r}, the member {member_id!r}")
 
 
-def _check_ids(*ids: tuple[str, str]) -> None:
-    for name, value in ids:
-        if _ID.fullmatch(value) is None:
-            allowed = "1-128 printable ASCII characters without blank, '/' and '|'"
-            _refuse("BAD_ID", f"{name} is {value[:140]!r}; allowed are {allowed}")
+def _check_id(name: str, value: str) -> None:
+    if _ID.fullmatch(value) is None:
+        allowed = "1-128 printable ASCII characters without blank, '/' and '|'"
+        _refuse("BAD_ID", f"{name} is {value[:140]!r}; allowed are {allowed}")
 
 
 def _check_time(name: str, at_ms: int | None, recorded_at_ms: int) -> None:
@@ -108,12 +106,11 @@ def _check_time(name: str, at_ms: int | None, recorded_at_ms: int) -> None:
         _refuse("FROM_THE_FUTURE", f"{name} lies {at_ms - recorded_at_ms} ms after recorded_at")
 
 
-def _check_money(*amounts: tuple[str, int]) -> None:
-    for name, minor in amounts:
-        if minor < 0:
-            _refuse("NEGATIVE_MONEY", f"{name} is {minor}")
-        if minor > MONEY_MAX:
-            _refuse("TOO_LARGE", f"{name} is {minor}; the most is {MONEY_MAX}")
+def _check_money(name: str, minor: int) -> None:
+    if minor < 0:
+        _refuse("NEGATIVE_MONEY", f"{name} is {minor}")
+    if minor > MONEY_MAX:
+        _refuse("TOO_LARGE", f"{name} is {minor}; the most is {MONEY_MAX}")
 
 
 def _check_quantity(line_id: str, quantity: int) -> None:
@@ -123,15 +120,15 @@ def _check_quantity(line_id: str, quantity: int) -> None:
         _refuse("TOO_LARGE", f"line {line_id} has quantity {quantity}; the most is {QUANTITY_MAX}")
 
 
-def _check_lines(line_ids: Iterable[str]) -> None:
-    found = list(line_ids)
+def _check_lines(found: list[str]) -> None:
     if not found:
         _refuse("NO_LINES", "at least one line is needed")
     if len(found) > LINES_MAX:
         _refuse("TOO_LARGE", f"{len(found)} lines; the most is {LINES_MAX}")
     if len(set(found)) != len(found):
         _refuse("DUPLICATE_LINE", f"line ids repeat: {found[:20]}")
-    _check_ids(*(("line_id", line_id) for line_id in found))
+    for line_id in found:
+        _check_id("line_id", line_id)
 
 
 def _milestone(status: str, name: str, at_ms: int | None) -> None:
@@ -139,11 +136,12 @@ def _milestone(status: str, name: str, at_ms: int | None) -> None:
         _refuse("STATUS_WITHOUT_MILESTONE", f"{status} needs {name}")
 
 
-def _in_order(*milestones: tuple[str, int | None]) -> None:
-    known = [(name, at_ms) for name, at_ms in milestones if at_ms is not None]
-    for (before, first), (after, then) in pairwise(known):
-        if then < first:
-            _refuse("BAD_MILESTONE_ORDER", f"{after} {then} lies before {before} {first}")
+def _check_later(name: str, at_ms: int | None, before: str, first_ms: int, recorded_at_ms: int) -> None:
+    """A milestone that may not have been reached: if it was, then not before another, and as any instant."""
+    if at_ms is not None:
+        _check_time(name, at_ms, recorded_at_ms)
+        if at_ms < first_ms:
+            _refuse("BAD_MILESTONE_ORDER", f"{name} {at_ms} lies before {before} {first_ms}")
 
 
 def _check_market(market: str) -> None:
@@ -166,7 +164,7 @@ def _check_zone(zone: str) -> None:
 
 
 def _check_order(order: Order) -> None:
-    _check_ids(("order_id", order.order_id))
+    _check_id("order_id", order.order_id)
     _check_market(order.market)
     if _CURRENCY.fullmatch(order.currency) is None:
         _refuse("BAD_CURRENCY", f"currency is {order.currency!r}; three capital letters are needed")
@@ -177,46 +175,41 @@ def _check_order(order: Order) -> None:
     if order.status is OrderStatus.CANCELLED:
         _milestone(order.status, "cancelled_at", order.cancelled_at_ms)
     placed, recorded = order.placed_at_ms, order.recorded_at_ms
-    for name, at_ms in (
-        ("placed_at", placed),
-        ("paid_at", order.paid_at_ms),
-        ("delivered_at", order.delivered_at_ms),
-        ("cancelled_at", order.cancelled_at_ms),
-    ):
-        _check_time(name, at_ms, recorded)
-        _in_order(("placed_at", placed), (name, at_ms))
-    _check_lines(line.line_id for line in order.lines)
+    _check_time("placed_at", placed, recorded)
+    _check_later("paid_at", order.paid_at_ms, "placed_at", placed, recorded)
+    _check_later("delivered_at", order.delivered_at_ms, "placed_at", placed, recorded)
+    _check_later("cancelled_at", order.cancelled_at_ms, "placed_at", placed, recorded)
+    _check_lines([line.line_id for line in order.lines])
     for line in order.lines:
         _check_quantity(line.line_id, line.quantity)
-        _check_money(("gross_minor", line.gross_minor), ("discount_minor", line.discount_minor))
+        _check_money("gross_minor", line.gross_minor)
+        _check_money("discount_minor", line.discount_minor)
         if line.discount_minor > line.gross_minor:
             message = f"line {line.line_id} has {line.discount_minor} off {line.gross_minor}"
             _refuse("DISCOUNT_EXCEEDS_GROSS", message)
-    _check_money(
-        ("order_discount_minor", order.order_discount_minor),
-        ("paid_with_points_minor", order.paid_with_points_minor),
-        ("shipping_minor", order.shipping_minor),
-        ("tax_minor", order.tax_minor),
-    )
+    _check_money("order_discount_minor", order.order_discount_minor)
+    _check_money("paid_with_points_minor", order.paid_with_points_minor)
+    _check_money("shipping_minor", order.shipping_minor)
+    _check_money("tax_minor", order.tax_minor)
 
 
 def _check_return(ret: Return) -> None:
-    _check_ids(("return_id", ret.return_id), ("order_id", ret.order_id))
+    _check_id("return_id", ret.return_id)
+    _check_id("order_id", ret.order_id)
     if ret.status in (ReturnStatus.REFUNDED, ReturnStatus.REJECTED):
         _milestone(ret.status, "settled_at", ret.settled_at_ms)
     _check_time("requested_at", ret.requested_at_ms, ret.recorded_at_ms)
-    _check_time("settled_at", ret.settled_at_ms, ret.recorded_at_ms)
-    _in_order(("requested_at", ret.requested_at_ms), ("settled_at", ret.settled_at_ms))
-    _check_lines(line.line_id for line in ret.lines)
+    _check_later("settled_at", ret.settled_at_ms, "requested_at", ret.requested_at_ms, ret.recorded_at_ms)
+    _check_lines([line.line_id for line in ret.lines])
     for line in ret.lines:
         _check_quantity(line.line_id, line.quantity)
-        _check_money(("refund_minor", line.refund_minor))
+        _check_money("refund_minor", line.refund_minor)
 
 
 def _check_engagement(engagement: Engagement) -> None:
-    _check_ids(("engagement_id", engagement.engagement_id))
+    _check_id("engagement_id", engagement.engagement_id)
     if engagement.subject is not None:
-        _check_ids(("subject", engagement.subject))
+        _check_id("subject", engagement.subject)
     _check_zone(engagement.zone)
     for name, value in (("distance_m", engagement.distance_m), ("duration_s", engagement.duration_s)):
         if value is not None and value < 0:
@@ -226,9 +219,9 @@ def _check_engagement(engagement: Engagement) -> None:
 
 
 def _check_command(command: PointsCommand) -> None:
-    _check_ids(("command_id", command.command_id))
+    _check_id("command_id", command.command_id)
     if command.subject_id is not None:
-        _check_ids(("subject_id", command.subject_id))
+        _check_id("subject_id", command.subject_id)
     elif command.kind in _ABOUT:
         _refuse("NO_SUBJECT", f"{command.kind} needs the redemption or reservation that it is about")
     _check_points(command)
@@ -262,7 +255,7 @@ def _check_member(member: Member) -> None:
     _check_time("enrolled_at", member.enrolled_at_ms, member.recorded_at_ms)
     _check_time("erased_at", member.erased_at_ms, member.recorded_at_ms)
     if member.merged_into is not None:
-        _check_ids(("merged_into", member.merged_into))
+        _check_id("merged_into", member.merged_into)
         if member.merged_into == member.member_id:
             _refuse("MERGED_INTO_ITSELF", f"{member.member_id} cannot be merged into itself")
     month, day = member.birthday_month, member.birthday_day
