@@ -97,6 +97,8 @@ class Account:
 
     @property
     def enrolled_at_ms(self) -> int | None:
+        if self.membership is not None and not self.others:
+            return self.membership.enrolled_at_ms
         return next((at_ms for at_ms, _ in self.memberships), None)
 
     @property
@@ -113,16 +115,16 @@ class Account:
         if self.merged_into is not None:
             return None
         everything = [*self.calendar.expiries, *self.reservations.values()]
-        everything += map(_at_ms, self.calendar.activations.values())
-        everything += map(_at_ms, self.parked.values())
+        for waiting in (self.calendar.activations, self.parked):
+            if waiting:
+                everything += map(_at_ms, waiting.values())
         if (tier := self.standing.next_time_ms(programme)) is not None:
             everything.append(tier)
         return min(everything, default=None)
 
     def balance(self) -> Balance:
         """The account's totals as of its now."""
-        waiting = self.calendar.activations.values()
-        upcoming = min(map(_at_ms, waiting), default=None)
+        upcoming, points = self.calendar.next_activation
         expiry = min(self.calendar.expiries, default=None)
         return Balance(
             self.member_id,
@@ -135,7 +137,7 @@ class Account:
             self.debt,
             self.lifetime,
             upcoming,
-            sum(a.points for a in waiting if a.at_ms == upcoming),
+            points,
             expiry,
             0 if expiry is None else self.calendar.expiries[expiry],
         )
@@ -213,9 +215,8 @@ class Journal:
         """
         assert points > 0, points
         account = self.account
-        lot = self.book.lot(lot_id)
-        lot = lot.moved(source, -points).moved(target, points)
-        self.book.put(lot._replace(sequence=lot.sequence or account.sequence), account.now_ms)
+        lot = self.book.lot(lot_id).moved(points, source, target, account.sequence)
+        self.book.put(lot, account.now_ms)
         account.sequence += 1
         self._book(source, -points)
         self._book(target, points)
@@ -224,7 +225,7 @@ class Journal:
         tier = account.standing.tier_at(lot.earned_at_ms) if lot.tier is None else lot.tier
         self.entries.append(
             LedgerEntry(
-                f"{transaction}/{reason.value}{part and ':' + part}/{lot_id}/{source.value}",
+                f"{transaction}/{reason}{part and ':' + part}/{lot_id}/{source}",
                 transaction,
                 account.member_id,
                 account.sequence,

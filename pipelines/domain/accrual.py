@@ -14,7 +14,6 @@ from pipelines.domain.ledger import (
     Derivation,
     LedgerAccount,
     Reason,
-    Term,
     TierChange,
     TierChanged,
     WhyNot,
@@ -127,6 +126,9 @@ def _worth_now(record: OrderRecord, journal: Journal) -> Rated:
 
 def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) -> None:
     """One entry a component, when the order is first worth something; all points begin as pending."""
+    kept = kept_minor(record.lines, refunds(record))
+    derivation = _order_derivation(record, rated, 0, journal.programme)
+    version = journal.programme.at(record.placed_at_ms)
     for term in rated.terms:
         if term.points:
             journal.move(
@@ -138,7 +140,7 @@ def _grant(record: OrderRecord, rated: Rated, journal: Journal, cause: Cause) ->
                 term.reason,
                 record.placed_at_ms,
                 term.rule_id,
-                _order_derivation(record, rated, term, 0, journal.programme),
+                derivation._replace(lines=derived_lines(record.lines, kept, term, version)),
                 term.rule_id if term.reason in (Reason.CAMPAIGN, Reason.THRESHOLD) else "",
             )
 
@@ -160,8 +162,11 @@ def _correct(
     effective_at_ms: int,
 ) -> None:
     """Add what is missing, or take back what is too much."""
-    term = rated.terms[0] if rated.terms else None
-    derivation = _order_derivation(record, rated, term, granted, journal.programme)
+    derivation = _order_derivation(record, rated, granted, journal.programme)
+    if rated.terms:
+        version = journal.programme.at(record.placed_at_ms)
+        kept = kept_minor(record.lines, refunds(record))
+        derivation = derivation._replace(lines=derived_lines(record.lines, kept, rated.terms[0], version))
     if rated.total > granted:
         journal.move(
             cause,
@@ -179,11 +184,9 @@ def _correct(
         take_back(record.lot_id, owed, journal, cause, reason, effective_at_ms, "order", derivation)
 
 
-def _order_derivation(
-    record: OrderRecord, rated: Rated, term: Term | None, granted: int, programme: Programme
-) -> Derivation:
+def _order_derivation(record: OrderRecord, rated: Rated, granted: int, programme: Programme) -> Derivation:
+    """How the order came to its points; the lines stand with each component."""
     version = programme.at(record.placed_at_ms)
-    kept = kept_minor(record.lines, refunds(record))
     rate = version.rates[record.currency]
     return Derivation(
         f"order:{version.stacking.value}:{record.currency}",
@@ -192,7 +195,7 @@ def _order_derivation(
             ("rate_per_minor", rate.per_minor),
             ("placed_at_ms", record.placed_at_ms),
         ),
-        () if term is None else derived_lines(record.lines, kept, term, version),
+        (),
         rated.terms,
         granted,
         rated.total,
@@ -215,7 +218,7 @@ def _worth_without_held(record: OrderRecord, active_from: int, journal: Journal)
     holding = holds(record, active_from)
     if not holding:
         return journal.book.lot(record.lot_id).granted
-    kept = kept_minor(record.lines, [*refunds(record), *holding])
+    kept = kept_minor(record.lines, (*refunds(record), *holding))
     return worth(record, kept, record.tier, journal.programme).total
 
 
@@ -303,6 +306,8 @@ def tier_changes(
     CORRECTED takes the place of the first thing told anew; or it comes before, when what was told wrongly was earlier.
     """
     now = account.standing.spans
+    if now == before:
+        return []
     same = 0
     while same < min(len(before), len(now)) and before[same][:3] == now[same][:3]:
         same += 1

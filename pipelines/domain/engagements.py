@@ -67,14 +67,13 @@ def engagement_record(engagement: Engagement) -> EngagementRecord:
 def group_of(engagement: Engagement, programme: Programme) -> str:
     """The group that the engagement is rated in; empty when no version of the programme rewards its kind."""
     kind = engagement.kind
-    for version in programme.versions:
-        if any(rule.kind is kind for rule in version.activities):
-            day = date.fromordinal(local_day(engagement.occurred_at_ms, engagement.zone))
-            return f"{kind}:{day.isoformat()}"
-        for rule in version.once:
-            if rule.kind is kind:
-                return f"{kind}:{engagement.subject or ''}" if rule.per_subject else f"{kind}"
-    return ""
+    rule = programme.rewarded.get(kind)
+    if rule is None:
+        return ""
+    if isinstance(rule, ActivityRule):
+        day = date.fromordinal(local_day(engagement.occurred_at_ms, engagement.zone))
+        return f"{kind}:{day.isoformat()}"
+    return f"{kind}:{engagement.subject or ''}" if rule.per_subject else f"{kind}"
 
 
 def earned_in_group(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipelines.domain.ledger import LedgerAccount
 
@@ -59,16 +59,23 @@ class Lot(NamedTuple):
         """This lot with the points of another of the same name, which may be none."""
         return self._replace(**{name: getattr(self, name) + getattr(other, name) for name in _ACCOUNTS})
 
-    def moved(self, account: LedgerAccount, points: int) -> Lot:
-        """The lot with so many points more (or fewer) in an account."""
-        name = account.value.lower()
-        if name not in _ACCOUNTS:
-            return self
-        return self._replace(**{name: getattr(self, name) + points})
+    def moved(self, points: int, source: LedgerAccount, target: LedgerAccount, sequence: int) -> Lot:
+        """The lot with points moved by the entry after `sequence`; what is in no account of a lot is elsewhere."""
+        fields: list[Any] = list(self)
+        if (place := _PLACES.get(source)) is not None:
+            fields[place] -= points
+        if (place := _PLACES.get(target)) is not None:
+            fields[place] += points
+        fields[_SEQUENCE] = self.sequence or sequence
+        return Lot._make(fields)
 
 
+_SEQUENCE: Final = Lot._fields.index("sequence")
 _FIRST_ACCOUNT: Final = Lot._fields.index("pending")
 _ACCOUNTS: Final = frozenset(Lot._fields[_FIRST_ACCOUNT:])
+_PLACES: Final = {
+    account: Lot._fields.index(account.lower()) for account in LedgerAccount if account.lower() in _ACCOUNTS
+}
 
 
 class Activation(NamedTuple):
@@ -88,17 +95,28 @@ class Calendar:
     activations: dict[str, Activation] = field(default_factory=dict)
     expiries: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def next_activation(self) -> tuple[int | None, int]:
+        """When points next become active, and how many do then."""
+        if not self.activations:
+            return None, 0
+        waiting = list(self.activations.values())
+        at_ms = min(waiting)[0]
+        return at_ms, sum([points for then_ms, points in waiting if then_ms == at_ms])
+
     def replace(self, before: Lot, after: Lot, now_ms: int) -> None:
         """Follow a lot's change."""
         self.activations.pop(after.lot_id, None)
         due = after.pending - after.held
         if due > 0 and after.active_from_ms > now_ms:
             self.activations[after.lot_id] = Activation(after.active_from_ms, due)
-        self._count(before, -before.active)
-        self._count(after, after.active)
+        if before.active:
+            self._count(before, -before.active)
+        if after.active:
+            self._count(after, after.active)
 
     def _count(self, lot: Lot, points: int) -> None:
-        if lot.expires_at_ms is None or not points:
+        if lot.expires_at_ms is None:
             return
         left = self.expiries.pop(lot.expires_at_ms, 0) + points
         if left:
@@ -121,9 +139,10 @@ class Book:
 
     def lot(self, lot_id: str) -> Lot:
         """The lot; an empty one when there is none yet."""
-        if lot_id not in self.lots:
-            self.lots[lot_id] = self.read(lot_id) or Lot(lot_id)
-        return self.lots[lot_id]
+        lot = self.lots.get(lot_id)
+        if lot is None:
+            lot = self.lots[lot_id] = self.read(lot_id) or Lot(lot_id)
+        return lot
 
     def put(self, lot: Lot, now_ms: int) -> None:
         """Keep the lot as it is now."""

@@ -136,6 +136,8 @@ def active_from_ms(record: OrderRecord, version: ProgrammeVersion) -> int:
 
 def refunds(record: OrderRecord) -> list[ReturnRecord]:
     """The refunded returns, in the order in which they were settled."""
+    if not record.returns:
+        return []
     done = [r for r in record.returns if r.status is ReturnStatus.REFUNDED]
     return sorted(done, key=lambda r: (r.settled_at_ms or 0, r.return_id))
 
@@ -145,20 +147,20 @@ def holds(record: OrderRecord, active_from_ms: int) -> list[ReturnRecord]:
     return [r for r in record.returns if r.status in OPEN and r.requested_at_ms < active_from_ms]
 
 
-def kept_minor(lines: Sequence[NetLine], returns: Sequence[ReturnRecord]) -> list[int]:
+def kept_minor(lines: Sequence[NetLine], returns: Sequence[ReturnRecord]) -> tuple[int, ...]:
     """What is kept of each line after these refunds: the money refunded is taken off, never below zero.
 
     A line of which everything came back keeps nothing, whatever the refund said.
     """
     if not returns:
-        return [line.net_minor for line in lines]
+        return tuple([line.net_minor for line in lines])
     back = {line.line_id: [0, 0] for line in lines}
     for ret in returns:
         for line_id, quantity, refund_minor in ret.lines:
             if line_id in back:
                 back[line_id][0] += quantity
                 back[line_id][1] += refund_minor
-    return [_kept(line, *back[line.line_id]) for line in lines]
+    return tuple([_kept(line, *back[line.line_id]) for line in lines])
 
 
 def _kept(line: NetLine, quantity: int, refund_minor: int) -> int:
@@ -167,7 +169,7 @@ def _kept(line: NetLine, quantity: int, refund_minor: int) -> int:
     return max(0, line.net_minor - refund_minor)
 
 
-def worth(record: OrderRecord, kept: Sequence[int], tier: int, programme: Programme) -> Rated:
+def worth(record: OrderRecord, kept: tuple[int, ...], tier: int, programme: Programme) -> Rated:
     """The order's points when `kept` is kept of its lines and it was placed at `tier`."""
     version = programme.at(record.placed_at_ms)
     return rate(record.lines, kept, record.currency, record.placed_at_ms, tier, version)

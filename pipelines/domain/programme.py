@@ -145,7 +145,7 @@ class OnceRule:
     per_subject: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProgrammeVersion:
     """The rules in force from `effective_from_ms` until the next version's.
 
@@ -189,7 +189,8 @@ class Programme:
     """All versions, oldest first, and what must not change from one to the next.
 
     `lateness_days` bounds `recorded_at - occurred_at` of every fact; `return_days` is how long after `placed_at`
-    an order can be returned. Without `downgrade` a tier is lost by returns only, never by time.
+    an order can be returned. Without `downgrade` a tier is lost by returns only, never by time. `rewarded` has, of each
+    kind of engagement that a version rewards, the first rule.
     """
 
     name: str
@@ -199,8 +200,9 @@ class Programme:
     downgrade: Downgrade | None
     versions: tuple[ProgrammeVersion, ...]
     triggers: TriggerRules | None = None
-    starts_ms: tuple[int, ...] = field(init=False)
+    successions_ms: tuple[int, ...] = field(init=False)
     tiers_ms: tuple[int, ...] = field(init=False)
+    rewarded: Mapping[EngagementKind, ActivityRule | OnceRule] = field(init=False)
 
     def __post_init__(self) -> None:
         starts = [v.effective_from_ms for v in self.versions]
@@ -213,8 +215,14 @@ class Programme:
             assert names[: len(before.tiers)] == [tier.name for tier in before.tiers], names
             if [t.threshold for t in after.tiers] != [t.threshold for t in before.tiers]:
                 changes.append(after.effective_from_ms)
-        object.__setattr__(self, "starts_ms", tuple(starts))
+        object.__setattr__(self, "successions_ms", tuple(starts[1:]))
         object.__setattr__(self, "tiers_ms", tuple(changes))
+        rewarded: dict[EngagementKind, ActivityRule | OnceRule] = {}
+        for version in self.versions:
+            rules: list[ActivityRule | OnceRule] = [*version.activities, *version.once]
+            for rule in rules:
+                rewarded.setdefault(rule.kind, rule)
+        object.__setattr__(self, "rewarded", rewarded)
 
     @property
     def zone(self) -> str:
@@ -223,9 +231,11 @@ class Programme:
 
     def next_tiers_ms(self, after_ms: int) -> int | None:
         """The next instant from which the tiers' thresholds are others, if it is known."""
+        if not self.tiers_ms:
+            return None
         place = bisect_right(self.tiers_ms, after_ms)
         return self.tiers_ms[place] if place < len(self.tiers_ms) else None
 
     def at(self, at_ms: int) -> ProgrammeVersion:
         """The version in force at `at_ms`; before the first version, the first."""
-        return self.versions[max(bisect_right(self.starts_ms, at_ms) - 1, 0)]
+        return self.versions[bisect_right(self.successions_ms, at_ms)]

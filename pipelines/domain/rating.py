@@ -7,6 +7,7 @@ and the programme version of its `placed_at`. Nothing remembers anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from pipelines.domain.facts import Order
@@ -63,8 +64,10 @@ def net_lines(order: Order) -> tuple[NetLine, ...]:
     net = _less(after_own, order.order_discount_minor)
     net = _less(net, order.paid_with_points_minor)
     return tuple(
-        NetLine(line.line_id, line.category, line.quantity, amount)
-        for line, amount in zip(order.lines, net, strict=True)
+        [
+            NetLine(line.line_id, line.category, line.quantity, amount)
+            for line, amount in zip(order.lines, net, strict=True)
+        ]
     )
 
 
@@ -78,9 +81,10 @@ def _less(amounts: list[int], taken_minor: int) -> list[int]:
 _Weight = tuple[Reason, str, int]
 
 
+@lru_cache(maxsize=16)
 def rate(
-    lines: Sequence[NetLine],
-    kept: Sequence[int],
+    lines: tuple[NetLine, ...],
+    kept: tuple[int, ...],
     currency: str,
     placed_at_ms: int,
     tier: int,
@@ -88,7 +92,8 @@ def rate(
 ) -> Rated:
     """The points of an order of which `kept[i]` minor units of line i are kept, at the tier just before it.
 
-    All components are whole numerators over one denominator; they are floored together, once.
+    All components are whole numerators over one denominator; they are floored together, once. Remembered for as long
+    as the order is at hand: its steps, its target and what is held of it ask for the same.
     """
     rate_ = version.rates[currency]
     scale = version.bonus_scale
@@ -160,12 +165,13 @@ def _thresholds(
 
 
 def _floor_once(terms: list[tuple[Reason, str, int]], denominator: int, why_not: tuple[WhyNot, ...]) -> Rated:
-    total = sum(numerator for _, _, numerator in terms) // denominator
-    points = [numerator // denominator for _, _, numerator in terms]
-    _give_out(points, total - sum(points), [numerator % denominator for _, _, numerator in terms])
+    numerators = [numerator for _, _, numerator in terms]
+    total = sum(numerators) // denominator
+    points = [numerator // denominator for numerator in numerators]
+    _give_out(points, total - sum(points), [numerator % denominator for numerator in numerators])
     return Rated(
         total,
-        tuple(Term(r, rule, n, denominator, p) for (r, rule, n), p in zip(terms, points, strict=True)),
+        tuple([Term(r, rule, n, denominator, p) for (r, rule, n), p in zip(terms, points, strict=True)]),
         why_not,
     )
 
@@ -179,6 +185,8 @@ def derived_lines(
         category = next(c.category for c in version.campaigns if c.campaign_id == term.rule_id)
     points = share(term.points, _covered(lines, kept, category))
     return tuple(
-        DerivedLine(line.line_id, line.net_minor, k, part)
-        for line, k, part in zip(lines, kept, points, strict=True)
+        [
+            DerivedLine(line.line_id, line.net_minor, k, part)
+            for line, k, part in zip(lines, kept, points, strict=True)
+        ]
     )

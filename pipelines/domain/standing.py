@@ -125,10 +125,9 @@ class Standing:
         """The next instant at which time alone may change the points or the tier."""
         if not self.spans:
             return None
-        found = [programme.next_tiers_ms(self.frontier[0])]
-        if self.buckets or self.tier:
-            found.append(self.window_moves_ms(programme))
-        return min((at for at in (*found, self.risk_until_ms) if at is not None), default=None)
+        moves_ms = self.window_moves_ms(programme) if self.buckets or self.tier else None
+        found = (programme.next_tiers_ms(self.frontier[0]), moves_ms, self.risk_until_ms)
+        return min([at_ms for at_ms in found if at_ms is not None], default=None)
 
     def window_moves_ms(self, programme: Programme) -> int | None:
         """When the first points leave a rolling window, or the period ends."""

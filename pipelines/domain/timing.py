@@ -20,6 +20,8 @@ def settle_time(
     journal.book.put(lot, now_ms)
     waits = lot.free if now_ms < active_from else min(held, lot.free)
     gone = 0 if expires is None or now_ms < expires else lot.free - waits
+    if waits == lot.pending and gone == lot.expired:
+        return
     told_ms = cause.recorded_at_ms
     _shift(lot, LedgerAccount.EXPIRED, LedgerAccount.ACTIVE, lot.expired - gone, told_ms, journal, cause)
     _shift(lot, LedgerAccount.ACTIVE, LedgerAccount.PENDING, waits - lot.pending, told_ms, journal, cause)

@@ -7,7 +7,7 @@ which it was recorded, as a tick would have, so that how often the clock ticks c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
 from pipelines.domain.accrual import (
@@ -180,16 +180,17 @@ class Visit:
         self.farewells: list[Gone] = []
         self.refolds = 0
         self.unparked = 0
-        self._due_ms = self._scheduled = self.account.next_due_ms(self.programme)
+        self._due_ms = self._scheduled = self.account.next_due_ms(programme)
         self._balance = self.account.balance()
-        self._progress: TierProgress | None = None
-        self._progress_may_change = False
+        self._stored = value
+        self._stood = self._position()
 
-    def _note_progress(self) -> None:
-        """Remember where the member stood, before the first thing that may change it."""
-        if not self._progress_may_change:
-            self._progress_may_change = True
-            self._progress = self.account.progress(self.programme)
+    def _position(self) -> tuple[Any, ...]:
+        """All that progress depends on: while it is the same, so is progress, which takes long to work out."""
+        account, standing = self.account, self.account.standing
+        points = standing.qualifying(self.programme)
+        version = self.programme.at(account.now_ms)
+        return points, standing, standing.frontier, account.membership, account.merged_into, version
 
     def _read_lot(self, lot_id: str) -> Lot | None:
         value = self.store.get(layout.LOT, self.account.member_id, lot_id)
@@ -264,10 +265,7 @@ class Visit:
         """Bring the account forward: all that is due until then happens, each thing at its own instant."""
         account = self.account
         until_ms = max(account.now_ms, now_ms)
-        if self.programme.at(account.now_ms) is not self.programme.at(until_ms):
-            self._note_progress()
         while (due := self._due_ms) is not None and due <= until_ms:
-            self._note_progress()
             account.now_ms = max(account.now_ms, due)
             for lot_id in sorted(lot for lot, a in account.calendar.activations.items() if a.at_ms == due):
                 activate(lot_id, self.journal)
@@ -309,10 +307,9 @@ class Visit:
 
     def take_in(self, fact: Fact | Handover, source: bytes) -> Outcome:
         """Take in what came: a fact, or what another account has sent."""
-        if not isinstance(fact, Engagement | PointsCommand):
-            self._note_progress()
         outcome = self._take_in(fact, source)
-        self._due_ms = self.account.next_due_ms(self.programme)
+        if self.book.changed or not isinstance(fact, Engagement):
+            self._due_ms = self.account.next_due_ms(self.programme)
         return outcome
 
     def _take_in(self, fact: Fact | Handover, source: bytes) -> Outcome:
@@ -577,12 +574,23 @@ class Visit:
         balance = account.balance()
         if not (account.erased or _tells_the_same(self._balance, balance)):
             results.append(balance)
-        progress = account.progress(self.programme) if self._progress_may_change else None
-        if progress is not None and not _tells_the_same(self._progress, progress):
+        if (progress := self._changed_progress()) is not None:
             results.append(progress)
         if account.erased or account.merged_into is not None:
             results += self.farewells
         return Answer(outcome, tuple(self.refusals), tuple(results), self.refolds, self.unparked)
+
+    def _changed_progress(self) -> TierProgress | None:
+        """Where the member stands now, if that is not where they stood."""
+        position = self._position()
+        if position == self._stood:
+            return None
+        progress = self.account.progress(self.programme)
+        if progress is None or position[0] != self._stood[0]:
+            return progress
+        member_id = self.account.member_id
+        before = Account(member_id) if self._stored is None else layout.account_of(self._stored)
+        return None if _tells_the_same(before.progress(self.programme), progress) else progress
 
 
 def _tells_the_same(before: Balance | TierProgress | None, now: Balance | TierProgress) -> bool:

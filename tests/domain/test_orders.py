@@ -33,7 +33,7 @@ def returned(return_id: str, refund_minor: int, version: int = 1, quantity: int 
 def test_a_refund_of_more_than_a_line_leaves_nothing_of_it() -> None:
     record = with_return(SHOES, returned("R1", 40_00))
 
-    assert kept_minor(record.lines, record.returns) == [0, 20_00]
+    assert kept_minor(record.lines, record.returns) == (0, 20_00)
 
 
 def test_a_line_of_no_pieces_keeps_what_was_not_refunded() -> None:
@@ -41,7 +41,7 @@ def test_a_line_of_no_pieces_keeps_what_was_not_refunded() -> None:
 
     back = with_return(record, returned("R1", 10_00, quantity=0))
 
-    assert kept_minor(back.lines, back.returns) == [20_00]
+    assert kept_minor(back.lines, back.returns) == (20_00,)
 
 
 def test_of_each_return_the_highest_version_is_known_together_whoever_had_it() -> None:
@@ -90,7 +90,7 @@ def test_where_every_bonus_is_whole_nothing_is_added_to_a_fraction() -> None:
 def test_two_refunds_of_a_line_are_taken_off_together() -> None:
     record = with_return(with_return(SHOES, returned("R1", 4_00)), returned("R2", 5_00, quantity=0))
 
-    assert kept_minor(record.lines, record.returns) == [21_00, 20_00]
+    assert kept_minor(record.lines, record.returns) == (21_00, 20_00)
 
 
 def test_refunds_count_in_the_order_in_which_they_were_settled() -> None:
