@@ -7,6 +7,7 @@ and no branch of a union to find. The bytes are those that fastavro writes (`tes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from operator import call
 from typing import Any, Final
 
@@ -34,8 +35,12 @@ _TWO_AND_MORE: Final = [bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for nu
 """The last bytes of a number, and two bytes behind which more come: an instant in milliseconds is three of these."""
 
 
+@lru_cache(maxsize=4096)
 def write_long(number: int) -> bytes:
-    """A whole number of at most 64 bits, so that small ones are short whatever their sign."""
+    """A whole number of at most 64 bits, so that small ones are short whatever their sign.
+
+    Remembered: the instants of a fact stand in all its results, and most other numbers are small.
+    """
     rest = number << 1 if number >= 0 else ~(number << 1)
     if rest < _MORE_FROM:
         return _LAST[rest]
@@ -54,7 +59,9 @@ def _write_bytes(value: bytes) -> bytes:
 
 
 def _write_text(value: str) -> bytes:
-    return _write_bytes(value.encode())
+    encoded = value.encode()
+    size = len(encoded)
+    return (_LAST[size << 1] if size < _SHORT else write_long(size)) + encoded
 
 
 def _write_truth(value: bool) -> bytes:
