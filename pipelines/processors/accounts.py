@@ -572,7 +572,7 @@ class Visit:
         self._recent.keep(account, written)
         results: list[Result] = [*self.journal.entries, *self.changes, *self.answers, *self.handovers]
         balance = account.balance()
-        if not (account.erased or _tells_the_same(self._balance, balance)):
+        if not account.erased and (self.journal.entries or not _tells_the_same(self._balance, balance)):
             results.append(balance)
         if (progress := self._changed_progress()) is not None:
             results.append(progress)
