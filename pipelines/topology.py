@@ -32,6 +32,7 @@ from schemas import catalogue
 from schemas.border import check_fact
 from schemas.codec import Codec, DeadLetter, InvalidFact, Record, topic_of
 from state.rocks import RocksStore
+from state.store import Store
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ class Produce(Protocol):
     ) -> None: ...
 
 
-OpenStore = Callable[[int], RocksStore]
+OpenStore = Callable[[int], Store]
 """The store of a partition, in the open transaction."""
 
 
@@ -98,7 +99,7 @@ class _Join:
         at_ms = fact.occurred_at_ms if isinstance(fact, OCCURRING) else source.timestamp_ms
         self.tally.fact(topic, outcome, source.partition, at_ms, source.timestamp_ms)
 
-    def _due(self, topic: str, source: Source, tick: Tick, store: RocksStore) -> list[tuple[int, str]]:
+    def _due(self, topic: str, source: Source, tick: Tick, store: Store) -> list[tuple[int, str]]:
         """Whom a tick finds due, counted."""
         due = store.due(tick.at_ms, DUE_MAX)
         self.tally.tick(topic, source.partition, tick.at_ms, [at_ms for at_ms, _ in due])
@@ -127,7 +128,7 @@ class AccountsJoin(_Join):
         self._dead_letters_max = settings.dead_letters_in_a_row_max
         self._dead_in_a_row = 0
 
-    def __call__(self, source: Source, store: RocksStore) -> None:
+    def __call__(self, source: Source, store: Store) -> None:
         """Process one record; a dead letter instead of an answer when it can never be applied."""
         clock = self._profile
         started = perf_counter_ns()
@@ -217,7 +218,7 @@ class TriggersJoin(_Join):
         super().__init__(codec, settings, produce, profile)
         self._triggers = triggers
 
-    def __call__(self, source: Source, store: RocksStore) -> None:
+    def __call__(self, source: Source, store: Store) -> None:
         """Process one record."""
         topic = source.topic.removeprefix(self._prefix)
         started = perf_counter_ns()
@@ -267,7 +268,7 @@ class LiabilityJoin(_Join):
         self._counted: dict[int, set[MarketDay]] = defaultdict(set)
         self._taken: dict[int, set[MarketDay]] = defaultdict(set)
 
-    def __call__(self, source: Source, store: RocksStore) -> None:
+    def __call__(self, source: Source, store: Store) -> None:
         """Take one record in."""
         topic = source.topic.removeprefix(self._prefix)
         started = perf_counter_ns()
@@ -302,9 +303,9 @@ class LiabilityJoin(_Join):
 
 def build(
     app: HardenedApplication,
-    join: Callable[[Source, RocksStore], None],
+    join: Callable[[Source, Store], None],
     settings: Settings,
-    open_store: Callable[[Any], RocksStore] = RocksStore,
+    open_store: Callable[[Any], Store] = RocksStore,
 ) -> None:
     """Read every input of the pipeline as bytes, join them over its one store, and process."""
     pipeline = settings.pipeline
@@ -326,13 +327,13 @@ def build(
 
 def _processing(
     app: HardenedApplication,
-    join: Callable[[Source, RocksStore], None],
+    join: Callable[[Source, Store], None],
     store_id: str,
-    open_store: Callable[[Any], RocksStore],
+    open_store: Callable[[Any], Store],
 ) -> Callable[[Any], None]:
     context = app.context
 
-    def store_of(partition: int) -> RocksStore:
+    def store_of(partition: int) -> Store:
         return open_store(context.checkpoint.get_store_transaction(store_id, partition))
 
     if isinstance(join, LiabilityJoin):

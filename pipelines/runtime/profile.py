@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import perf_counter_ns
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from pipelines.runtime.engine import HardenedApplication
 from state.rocks import RocksStore
+from state.store import Store
 
 
 @dataclass(slots=True)
@@ -31,42 +33,13 @@ class Profile:
         return parts
 
 
-class TimedStore(RocksStore):
+def timed_store(transaction: Any, profile: Profile) -> Store:
     """A store that adds the time spent in it to a profile."""
-
-    __slots__ = ("_profile",)
-
-    def __init__(self, transaction: Any, profile: Profile) -> None:
-        super().__init__(transaction)
-        self._profile = profile
-
-    def _timed(self, work: Callable[[], Any]) -> Any:
-        started = perf_counter_ns()
-        try:
-            return work()
-        finally:
-            self._profile.state += perf_counter_ns() - started
-
-    def get(self, kind: bytes, member_id: str, name: str = "") -> Any:
-        return self._timed(lambda: super(TimedStore, self).get(kind, member_id, name))
-
-    def put(self, kind: bytes, member_id: str, name: str, value: bytes) -> None:
-        self._timed(lambda: super(TimedStore, self).put(kind, member_id, name, value))
-
-    def delete(self, kind: bytes, member_id: str, name: str = "") -> None:
-        self._timed(lambda: super(TimedStore, self).delete(kind, member_id, name))
-
-    def of_member(self, kind: bytes, member_id: str) -> Any:
-        return self._timed(lambda: super(TimedStore, self).of_member(kind, member_id))
-
-    def schedule(self, at_ms: int, member_id: str) -> None:
-        self._timed(lambda: super(TimedStore, self).schedule(at_ms, member_id))
-
-    def unschedule(self, at_ms: int, member_id: str) -> None:
-        self._timed(lambda: super(TimedStore, self).unschedule(at_ms, member_id))
-
-    def due(self, until_ms: int, limit: int) -> Any:
-        return self._timed(lambda: super(TimedStore, self).due(until_ms, limit))
+    timed = SimpleNamespace()
+    store = RocksStore(transaction)
+    for name in ("get", "put", "delete", "of_member", "schedule", "unschedule", "due"):
+        setattr(timed, name, _counted(getattr(store, name), profile, "state"))
+    return cast("Store", timed)
 
 
 def watch_engine(app: HardenedApplication, profile: Profile) -> None:

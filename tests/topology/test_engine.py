@@ -169,11 +169,11 @@ class Queued:
         self.records: list[tuple[str, Any, bool]] = []
         self.full = 0
 
-    def produce(self, topic: str, value: Any = None, key: Any = None, **more: Any) -> None:
+    def produce(self, topic: str, value: Any, key: Any, partition: int, callback: Any, *_: Any) -> None:
         if self.full:
             self.full -= 1
             raise BufferError
-        self.records.append((topic, value, "on_delivery" in more))
+        self.records.append((topic, value, callback is not None))
 
     def poll(self, timeout: float = 0) -> int:
         return 0
@@ -196,7 +196,7 @@ def test_only_the_last_record_of_a_changelog_partition_reports_its_offset(
     sending.send("ledger", b"m-1", b"entry", 5)
     for value in (b"1", b"2"):
         sending.produce("changelog", key=b"k", value=value, headers={}, partition=3)
-    sending.produce("changelog", key=b"k", value=b"x", partition=4)
+    sending.produce("changelog", key=b"k", value=b"x", headers={}, partition=4)
 
     sending.flush()
 
@@ -210,7 +210,7 @@ def test_only_the_last_record_of_a_changelog_partition_reports_its_offset(
 
 def test_an_abort_leaves_nothing_to_be_sent_with_the_next_transaction(producer: tuple[Any, Queued]) -> None:
     sending, queued = producer
-    sending.produce("changelog", key=b"k", value=b"1", partition=3)
+    sending.produce("changelog", key=b"k", value=b"1", headers={}, partition=3)
 
     sending.abort_transaction(1)
     sending.flush()
