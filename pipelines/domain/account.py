@@ -61,6 +61,9 @@ class ParkedUntil(NamedTuple):
     order_id: str
 
 
+ProgressInputs = tuple[int, Standing, tuple[int, str, int], Membership | None, str | None, ProgrammeVersion]
+"""The qualifying points, and what else a member's progress depends on."""
+
 _at_ms = attrgetter("at_ms")
 
 
@@ -141,6 +144,12 @@ class Account:
             expiry,
             0 if expiry is None else self.calendar.expiries[expiry],
         )
+
+    def progress_inputs(self, programme: Programme) -> ProgressInputs:
+        """All that progress depends on: while it is the same, so is progress, which takes longer to work out."""
+        standing = self.standing
+        points, version = standing.qualifying(programme), programme.at(self.now_ms)
+        return points, standing, standing.frontier, self.membership, self.merged_into, version
 
     def progress(self, programme: Programme) -> TierProgress | None:
         """Where the member stands between two tiers, by the rules in force now; None before enrolment, or merged."""

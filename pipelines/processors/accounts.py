@@ -7,7 +7,7 @@ which it was recorded, as a tick would have, so that how often the clock ticks c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pipelines.domain.account import Account, Cause, Journal, ParkedUntil, membership
 from pipelines.domain.accrual import (
@@ -183,14 +183,7 @@ class Visit:
         self._due_ms = self._scheduled = self.account.next_due_ms(programme)
         self._balance = self.account.balance()
         self._stored = value
-        self._stood = self._position()
-
-    def _position(self) -> tuple[Any, ...]:
-        """All that progress depends on: while it is the same, so is progress, which takes long to work out."""
-        account, standing = self.account, self.account.standing
-        points = standing.qualifying(self.programme)
-        version = self.programme.at(account.now_ms)
-        return points, standing, standing.frontier, account.membership, account.merged_into, version
+        self._stood = self.account.progress_inputs(programme)
 
     def _read_lot(self, lot_id: str) -> Lot | None:
         value = self.store.get(layout.LOT, self.account.member_id, lot_id)
@@ -582,11 +575,11 @@ class Visit:
 
     def _changed_progress(self) -> TierProgress | None:
         """Where the member stands now, if that is not where they stood."""
-        position = self._position()
-        if position == self._stood:
+        inputs = self.account.progress_inputs(self.programme)
+        if inputs == self._stood:
             return None
         progress = self.account.progress(self.programme)
-        if progress is None or position[0] != self._stood[0]:
+        if progress is None or inputs[0] != self._stood[0]:
             return progress
         member_id = self.account.member_id
         before = Account(member_id) if self._stored is None else layout.account_of(self._stored)
