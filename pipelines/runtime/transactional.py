@@ -40,9 +40,16 @@ class TransactionalProducer(InternalProducer):
         self._queue(topic, value, key, where, None, None, timestamp_ms, *more)
 
     def produce(  # type: ignore[override]
-        self, topic: str, key: bytes, value: bytes | None, partition: int, headers: Any, **_: None
+        self,
+        topic: str,
+        key: bytes,
+        value: bytes | None,
+        partition: int,
+        headers: Any,
+        on_delivery: None = None,
     ) -> None:
         """Queue a record of a given partition, as the engine does of its changelogs."""
+        assert on_delivery is None, "the last record of a partition reports, to the producer itself"
         place = topic, partition
         before = self._newest.get(place)
         self._newest[place] = (topic, value, key, partition, None, None, 0, headers)
