@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pipelines.cli.main import main
-from schemas import catalogue
+from schemas import catalogue, codec
 from state import layout
 
 NEXT_LAYOUT: Final = layout.LAYOUT + 1
@@ -42,6 +42,14 @@ def say_more(put: Set) -> None:
         return json.dumps(with_a_field(json.loads(this(topic)))) if topic in SAYING else this(topic)
 
     put(catalogue, "released", released)
+    encoders = codec._ENCODERS.items()
+    put(codec, "_ENCODERS", {k: (topic, _saying(f) if topic in SAYING else f) for k, (topic, f) in encoders})
+    put(codec.Codec, "_handed_over", _saying(codec.Codec._handed_over))
+
+
+def _saying(shaped: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """The fields of a record, and the one more."""
+    return lambda *record: (*shaped(*record), None)
 
 
 KINDS: Final = {"layout": raise_layout, "schemas": say_more}
