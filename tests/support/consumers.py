@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, NamedTuple
 
+from benchmarks.peers.built import built as build
 from pipelines.domain.ledger import Balance
 from pipelines.domain.triggers.announcing import SuppressedTrigger, Trigger
 from pipelines.domain.triggers.rules import TriggerKind
-from pipelines.local.artefacts import cache_dir
 from schemas import catalogue
 from schemas.codec import topic_of
 from tests.support.pipeline import Pipeline, wait_until
@@ -31,30 +28,12 @@ BUILDS = {
     "java": [["mvn", "-q", "-B", "compile"]],
     "typescript": [["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["npm", "run", "build"]],
 }
-LEFT = {"target", "node_modules", "dist"}
-"""What a build by hand leaves in a source folder."""
 
 
 def built(language: str) -> Path:
     """The consumer in this language, built; once for all tests of a machine, until its sources change."""
     source = CONSUMERS / language
-    if language not in BUILDS:
-        return source
-    found = sorted(
-        p for p in source.rglob("*") if p.is_file() and not LEFT & set(p.relative_to(source).parts)
-    )
-    digest = hashlib.sha256(b"".join(str(p.relative_to(source)).encode() + p.read_bytes() for p in found))
-    kept = cache_dir() / f"consumer-{language}-{digest.hexdigest()[:16]}"
-    if not kept.exists():
-        with TemporaryDirectory(dir=kept.parent) as scratch:
-            made = Path(scratch) / "made"
-            shutil.copytree(source, made, ignore=shutil.ignore_patterns(*LEFT))
-            for command in BUILDS[language]:
-                done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stdout + done.stderr
-            if not kept.exists():
-                made.rename(kept)
-    return kept
+    return build(f"consumer-{language}", source, BUILDS[language]) if language in BUILDS else source
 
 
 def command(language: str) -> list[str]:
