@@ -64,7 +64,7 @@ demo: setup ## Start the stack, replay a year of real baskets, say what happened
 bench: setup ## Measure facts a second and the time from a fact to its points.
 	$(BIN)/loyalty bench
 
-bench-peers: up ## Race the pipeline against its peers on one work; figures go to docs/performance.json (BENCH_ARGS).
+bench-peers: up ## Race the pipeline against its peers on one work, and build them first; figures go to docs/performance.json (BENCH_ARGS).
 	$(BIN)/python benchmarks/peers/race.py $(BENCH_ARGS)
 
 bench-page: setup ## Write docs/PERFORMANCE.md anew from docs/performance.json.

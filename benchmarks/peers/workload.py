@@ -47,6 +47,8 @@ class Workload:
     skew: float = 0.5
     late: float = 0.02
     duplicates: float = 0.01
+    resting: int = 0
+    """Orders that are placed after an order before it can come back."""
 
     def __post_init__(self) -> None:
         assert 0 <= self.skew < 1, self.skew
@@ -77,14 +79,16 @@ def _measured(work: Workload) -> Iterator[Fact]:
 def next_fact(work: Workload, number: int, at_ms: int, sold: list[Order], rnd: Random) -> Fact:
     """The fact of that number, recorded then; `sold` are the orders that can still come back."""
     chance = rnd.random()
-    if chance < ORDERS or (chance < ORDERS + RETURNS and not sold):
+    at_rest = len(sold) <= work.resting
+    if chance < ORDERS or (chance < ORDERS + RETURNS and at_rest):
         order = some_order(number, drawn_member(work, rnd), at_ms, rnd)
         sold.append(order)
         return order
     if chance < ORDERS + RETURNS:
-        at = rnd.randrange(len(sold))
-        sold[at], sold[-1] = sold[-1], sold[at]
-        return _return(number, sold.pop(), at_ms, rnd)
+        last = len(sold) - work.resting - 1
+        at = rnd.randrange(last + 1)
+        sold[at], sold[last] = sold[last], sold[at]
+        return _return(number, sold.pop(last), at_ms, rnd)
     late_ms = rnd.randrange(DAY_MS, 10 * DAY_MS) if rnd.random() < work.late else 0
     return _engagement(number, drawn_member(work, rnd), at_ms - late_ms, at_ms, rnd)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
 
+from benchmarks.peers.answers import Answer, digest, refuse_different
 from benchmarks.peers.page import page
-from benchmarks.peers.race import Run, digest, refuse_different
 from benchmarks.peers.workload import Workload, facts
 from pipelines.domain.facts import Engagement, Member, Order, Return
 from pipelines.failure import Failure
@@ -54,6 +55,15 @@ def test_a_skew_of_a_half_gives_the_first_tenth_of_members_a_third_of_the_facts(
     assert of_first / len(measured) == pytest.approx(0.316, abs=0.02)
 
 
+def test_an_order_comes_back_only_after_so_many_others():
+    placed: dict[str, int] = {}
+    for fact in facts(Workload(facts=5_000, members=500, resting=200)):
+        if isinstance(fact, Order):
+            placed.setdefault(fact.order_id, len(placed))
+        if isinstance(fact, Return):
+            assert len(placed) - placed[fact.order_id] > 200
+
+
 def test_every_member_is_enrolled_before_the_first_fact_and_every_return_has_its_order():
     known, ordered = set(), set()
     for fact in facts(WORK):
@@ -69,34 +79,47 @@ def test_every_member_is_enrolled_before_the_first_fact_and_every_return_has_its
 def run(engine: str, rate: float) -> dict[str, object]:
     return {
         "engine": engine, "facts_per_second": rate, "cpu_seconds_per_million": 250.0, "rss_mb": 180.0,
-        "load_average": 1.5, "state_bytes_per_fact": 300.0, "balances": "12:ab", "entries": "34:cd",
+        "load_average": 1.5, "state_bytes_per_fact": 300.0, "changelog_bytes_per_fact": 90.0,
+        "changelog_records_per_fact": 1.25, "balances": "12:ab", "entries": "34:cd",
     }  # fmt: skip
+
+
+def latency(engine: str, share: float, p99_ms: float) -> dict[str, object]:
+    return {
+        "engine": engine, "share": share, "offered_per_second": 400.0, "p50_ms": 301.0, "p99_ms": p99_ms,
+        "max_ms": 800.0, "samples": 3_000, "behind_s": 0.4, "load_average": 2.5,
+    }  # fmt: skip
+
+
+REPORT = {
+    "work": asdict(Workload(facts=1_000, members=50)),
+    "facts_with_members": 1_040, "rounds": 3, "commit_interval_ms": 500, "partitions": 8, "cores": 2, "heap_mb": 512,
+    "versions": {"Kafka Streams": "4"}, "command": "make bench-peers",
+    "runs": [
+        *(run("loyalty", rate) for rate in (3_000, 5_000, 4_000)),
+        run("kafka-streams", 8_000), run("plain-quix", 2_000), run("floor", 16_000),
+    ],
+    "latency": [latency("loyalty", 0.5, 600.0), latency("kafka-streams", 0.5, 800.0)],
+}  # fmt: skip
 
 
 def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
-    report = {
-        "work": {
-            "facts": 1_000, "members": 50, "seed": 1, "skew": 0.5, "late": 0.02, "duplicates": 0.01,
-        },
-        "facts_with_members": 1_040, "rounds": 3, "commit_interval_ms": 500, "partitions": 8, "cores": 2,
-        "quixstreams": "3", "command": "make bench-peers",
-        "runs": [
-            *(run("loyalty", rate) for rate in (3_000, 5_000, 4_000)),
-            run("plain-quix", 2_000),
-            run("floor", 16_000),
-        ],
-    }  # fmt: skip
+    written = page(REPORT)
 
-    written = page(report)
-
-    assert "| Loyalty Streams, all rules | 4,000 (3,000–5,000) |" in written
-    assert "multiple of plain Quix Streams: **2.00**" in written
-    assert "multiple of the floor: **0.25**" in written
+    assert "| Loyalty Streams, all rules | 4,000 (3,000–5,000) | 1.00 |" in written
+    assert "| the floor: decode, encode, no rules | 16,000 (16,000–16,000) | 0.25 |" in written
+    assert "1.25 (1.25–1.25)" in written
     assert "of 12 members (digest `ab`), in 34 compared entries" in written
+    assert "(1 minute)\nwhen the runs ended: 1.5 to 2.5" in written
 
 
-def done(engine: str, balances: str, entries: str) -> Run:
-    return Run(engine, 1_000.0, 250.0, 180.0, 1.5, 300.0, balances, entries)
+def test_the_page_says_of_each_goal_whether_it_is_met():
+    written = page(REPORT)
+
+    assert "| facts/s ≥ 1.0 × Kafka Streams | 0.50 × | **no** |" in written
+    assert "| facts/s ≥ 2.0 × plain Quix Streams | 2.00 × | yes |" in written
+    assert "| p99 latency ≤ 1.0 × Kafka Streams, at 50% of each one's rate | 0.75 × | yes |" in written
+    assert "Faust |" not in written.split("## Rates")[0]
 
 
 def test_a_digest_is_the_same_in_any_order_and_another_for_another_point():
@@ -104,18 +127,21 @@ def test_a_digest_is_the_same_in_any_order_and_another_for_another_point():
     assert digest(["m-1 137", "m-2 50"]) != digest(["m-1 136", "m-2 50"])
 
 
+OURS = ("loyalty", Answer("2:a", "3:b"))
+
+
 def test_engines_that_say_the_same_are_compared_whatever_the_floor_says():
-    refuse_different([done("loyalty", "2:a", "3:b"), done("plain-quix", "2:a", "3:b"), done("floor", "", "")])
+    refuse_different([OURS, ("plain-quix", Answer("2:a", "3:b")), ("floor", Answer("", ""))])
 
 
-@pytest.mark.parametrize("answer", [("2:x", "3:b"), ("2:a", "3:x")])
+@pytest.mark.parametrize("answer", [Answer("2:x", "3:b"), Answer("2:a", "3:x")])
 def test_an_engine_that_says_something_else_leaves_no_result(answer):
     with pytest.raises(Failure, match="do not say the same"):
-        refuse_different([done("loyalty", "2:a", "3:b"), done("plain-quix", *answer)])
+        refuse_different([OURS, ("plain-quix", answer)])
 
 
 def test_engines_that_say_nothing_leave_no_result():
-    nothing = digest([])
+    nothing = Answer(digest([]), digest([]))
 
     with pytest.raises(Failure, match="do not say the same"):
-        refuse_different([done("loyalty", nothing, nothing), done("plain-quix", nothing, nothing)])
+        refuse_different([("loyalty", nothing), ("plain-quix", nothing)])

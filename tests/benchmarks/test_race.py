@@ -1,0 +1,51 @@
+"""The peers of the race on the real broker: each does the work, and says what we say."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.peers.answers import Answer, told
+from benchmarks.peers.engines import (
+    ENGINES,
+    LOYALTY,
+    Engine,
+    Record,
+    course,
+    fill,
+    started,
+    wait_until_committed,
+)
+from benchmarks.peers.race import recorded
+from benchmarks.peers.workload import Workload
+from pipelines.local.endpoints import Endpoints
+from schemas.codec import Codec
+
+pytestmark = pytest.mark.broker
+
+WORK = Workload(facts=2_000, members=300, seed=11, late=0.1, duplicates=0.05)
+"""So few members that many reach tiers, fill their days, and lose a tier with a return."""
+
+
+@pytest.fixture(scope="module")
+def records(codec: Codec) -> list[Record]:
+    return recorded(WORK, codec)
+
+
+def answer(engine: Engine, records: list[Record], cluster: Endpoints, codec: Codec) -> Answer:
+    with course(engine, cluster) as run:
+        fill(engine, run, records)
+        with started(engine, run) as process:
+            wait_until_committed(engine, run, process, len(records))
+        return told(engine, run, codec)
+
+
+@pytest.fixture(scope="module")
+def ours(records: list[Record], cluster: Endpoints, codec: Codec) -> Answer:
+    return answer(LOYALTY, records, cluster, codec)
+
+
+@pytest.mark.parametrize("peer", [e for e in ENGINES if e.rules and e is not LOYALTY], ids=lambda e: e.name)
+def test_a_peer_says_what_we_say(
+    peer: Engine, records: list[Record], ours: Answer, cluster: Endpoints, codec: Codec
+) -> None:
+    assert answer(peer, records, cluster, codec) == ours
