@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from benchmarks.peers import crash
 from benchmarks.peers.engines import ENGINES, FAUST, KAFKA_STREAMS, LOYALTY, PLAIN_QUIX
 
 ROOT: Final = Path(__file__).parents[2]
@@ -35,8 +36,8 @@ when the runs ended: {least_load} to {most_load}.
 
 ## Rates
 
-| Engine | Facts/s | Ours is so many times as fast | CPU s per million facts | RSS, MB |
-|---|---|---|---|---|
+| Engine | Facts/s | Ours is so many times as fast | CPU s per million facts | The broker's | RSS, MB |
+|---|---|---|---|---|---|
 {rates}
 
 | Engine | Changelog, bytes per fact | Changelog, records per fact | State on disk, bytes per fact |
@@ -56,6 +57,15 @@ behind.
 |---|---|---|---|---|---|---|---|
 {latency}
 
+## Killed half way
+
+Each engine does a small work ({killed_facts:,} facts of few members), is killed (`kill -9`) when half of it is
+committed, and started again. What it says in the end must be what we say when nobody is killed.
+
+| Engine | Says the same | Facts committed | Entries of orders, returns and welcomes | Expected |
+|---|---|---|---|---|
+{killed}
+
 ## What the figures compare
 
 - **The rules.** `benchmarks/peers/rules.py` says which of our rules the peers implement, and which they do not.
@@ -69,8 +79,7 @@ behind.
 - **Plain Quix Streams** (`benchmarks/peers/plain_quix.py`): `concat`, the library's own Avro serdes, State by key.
 - **Faust** (`benchmarks/peers/faust`): an agent and a table on RocksDB, `processing_guarantee="exactly_once"`, the
   Cython build, uvloop. It does not read several topics in order of time, so it is given all facts in one topic, in
-  order: less work than the others have. Its transactions commit on a timer while the agent goes on, so outputs of a
-  fact can be committed without its offset; after a crash they come twice. The other engines stop for a commit.
+  order: less work than the others have.
 - **The floor** (`benchmarks/peers/floor.py`): consume, decode, encode, produce. No rules, no state.
 
 Scale, restore and the size of an account are not on this page.
@@ -99,7 +108,9 @@ def page(report: dict[str, Any]) -> str:
     runs = report["runs"]
     loads = [one["load_average"] for one in (*runs, *report["latency"])]
     values = {
-        key: value for key, value in report.items() if key not in ("work", "runs", "latency", "versions")
+        key: value
+        for key, value in report.items()
+        if key not in ("work", "runs", "latency", "killed", "versions")
     }
     return TEXT.format(
         **values,
@@ -111,6 +122,8 @@ def page(report: dict[str, Any]) -> str:
         rates="\n".join(_rates(runs)),
         bytes="\n".join(_bytes(runs)),
         latency="\n".join(_latency(report["latency"])),
+        killed="\n".join(_killed(report["killed"])),
+        killed_facts=crash.WORK.facts,
         same=_same(runs),
     )
 
@@ -149,9 +162,10 @@ TITLES: Final = {engine.name: engine.title for engine in ENGINES}
 def _rates(runs: list[dict[str, Any]]) -> Iterator[str]:
     ours = _median(runs, LOYALTY.name, "facts_per_second")
     for name in _raced(runs):
-        spread = [_spread(runs, name, of) for of in ("facts_per_second", "cpu_seconds_per_million", "rss_mb")]
         ratio = f"{ours / _median(runs, name, 'facts_per_second'):.2f}"
-        yield f"| {TITLES[name]} | {spread[0]} | {ratio} | {spread[1]} | {spread[2]} |"
+        spent = ("cpu_seconds_per_million", "broker_cpu_seconds_per_million", "rss_mb")
+        spread = " | ".join(_spread(runs, name, of) for of in spent)
+        yield f"| {TITLES[name]} | {_spread(runs, name, 'facts_per_second')} | {ratio} | {spread} |"
 
 
 def _bytes(runs: list[dict[str, Any]]) -> Iterator[str]:
@@ -166,12 +180,14 @@ def _bytes(runs: list[dict[str, Any]]) -> Iterator[str]:
 
 def _spread(runs: list[dict[str, Any]], engine: str, name: str, digits: int = 0) -> str:
     values = [run[name] for run in runs if run["engine"] == engine]
+    if None in values:
+        return "not known"
     middle, least, most = (f"{v:,.{digits}f}" for v in (statistics.median(values), min(values), max(values)))
     return f"{middle} ({least}–{most})"
 
 
 def _median(runs: list[dict[str, Any]], engine: str, name: str) -> float:
-    return statistics.median(run[name] for run in runs if run["engine"] == engine)
+    return float(statistics.median(run[name] for run in runs if run["engine"] == engine))
 
 
 def _latency(measured: list[dict[str, Any]]) -> Iterator[str]:
@@ -180,6 +196,14 @@ def _latency(measured: list[dict[str, Any]]) -> Iterator[str]:
             f"| {TITLES[one['engine']]} | {one['share']:.0%} | {one['offered_per_second']:,.0f} | {one['p50_ms']:,.0f} "
             f"| {one['p99_ms']:,.0f} | {one['max_ms']:,.0f} | {one['samples']:,} | {one['behind_s']:.2f} |"
         )
+
+
+def _killed(killed: list[dict[str, Any]]) -> Iterator[str]:
+    for one in killed:
+        same = "yes" if one["same"] else "**no**"
+        committed = f"{one['committed']:,} of {one['facts']:,}"
+        entries = f"{one['entries']:,} | {one['entries_expected']:,}"
+        yield f"| {TITLES[one['engine']]} | {same} | {committed} | {entries} |"
 
 
 def _same(runs: list[dict[str, Any]]) -> str:

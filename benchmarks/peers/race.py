@@ -3,7 +3,7 @@
 On the running stack (`loyalty up`). The engines take turns, round by round; each starts from nothing on freshly filled
 topics, in a process of its own whose CPU and memory alone are counted. The first fifth is warm-up. Progress is what
 is committed. Balances, and the entries of orders and returns, must be the same, else there is no result. Then each is
-given facts at shares of the rate that it reached, and the time from a fact to its entry is measured.
+killed once in a small work, and given facts at shares of the rate that it reached: the time from a fact to its entry.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import psutil
 
-from benchmarks.peers import latency, workload
+from benchmarks.peers import crash, latency, workload
 from benchmarks.peers.answers import Answer, refuse_different, told
 from benchmarks.peers.engines import (
     COMMIT_MS,
@@ -43,7 +43,7 @@ from pipelines.audit.reading import Topics
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from pipelines.feeds.producer import checked
-from pipelines.local.endpoints import Endpoints, endpoints
+from pipelines.local.endpoints import Endpoints, alive, endpoints, home_dir, read_state
 from pipelines.runtime.topic_admin import connect as connect_admin
 from pipelines.topics import PARTITIONS
 from schemas.codec import Codec, topic_of
@@ -54,11 +54,13 @@ WARM_UP: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One engine's round; CPU and memory are of its process alone, CPU from the end of the warm-up on."""
+    """One engine's round; CPU and memory are of its process alone, CPU and rate from the end of the warm-up on."""
 
     engine: str
     facts_per_second: float
     cpu_seconds_per_million: float
+    broker_cpu_seconds_per_million: float | None
+    """Of the broker, apart; None where it is not a process of the local stack."""
     rss_mb: float
     load_average: float
     state_bytes_per_fact: float
@@ -78,16 +80,13 @@ def main() -> None:
     found = endpoints()
     codec = connect(found.schema_registry_url, register=True)
     records = recorded(work, codec)
-    runs = []
+    runs: list[Run] = []
     for turn in range(chosen.rounds):
         for engine in engines:
             runs.append(one_round(engine, records, found, codec))
             _tell(f"round {turn + 1}: {engine.name} {runs[-1].facts_per_second:,.0f} facts/s")
-    refuse_different((run.engine, Answer(run.balances, run.entries)) for run in runs)
-    tops = {
-        e.name: statistics.median(r.facts_per_second for r in runs if r.engine == e.name) for e in engines
-    }
-    measured = list(_latencies(engines, tops, work, found, codec)) if chosen.latency else []
+            if engine.rules:
+                refuse_different((run.engine, Answer(run.balances, run.entries)) for run in runs)
     report = {
         "work": asdict(work),
         "facts_with_members": len(records),
@@ -99,9 +98,21 @@ def main() -> None:
         "versions": versions(),
         "command": f"make bench-peers BENCH_ARGS='{' '.join(sys.argv[1:])}'",
         "runs": [asdict(run) for run in runs],
-        "latency": [asdict(one) for one in measured],
+        "latency": list[dict[str, Any]](),
+        "killed": list[dict[str, Any]](),
     }
-    chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+    _write(chosen.json, report)
+    if chosen.kill:
+        some = recorded(crash.WORK, codec)
+        report["killed"] = [asdict(one) for one in crash.kills(engines, some, found, codec)]
+        _write(chosen.json, report)
+    if chosen.latency:
+        report["latency"] = [asdict(one) for one in _latencies(engines, runs, work, found, codec)]
+        _write(chosen.json, report)
+
+
+def _write(path: Path, report: dict[str, Any]) -> None:
+    path.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _tell(line: str) -> None:
@@ -122,6 +133,7 @@ def _arguments() -> argparse.Namespace:
         "--engines", nargs="+", choices=names, default=names, metavar="ENGINE", help=", ".join(names)
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="only the rates")
+    parser.add_argument("--no-kill", dest="kill", action="store_false", help="do not kill any")
     parser.add_argument("--json", type=Path, default=Path("docs/performance.json"))
     return parser.parse_args()
 
@@ -151,31 +163,59 @@ def one_round(engine: Engine, records: list[Record], found: Endpoints, codec: Co
     with course(engine, found) as run:
         fill(engine, run, records)
         with started(engine, run) as process:
-            facts, seconds, cpu_s, rss = _measured(engine, run, process, len(records))
+            watched = psutil.Process(process.pid)
+            spent = _measured(engine, run, process, len(records), watched, _broker(found))
+            rss = watched.memory_info().rss
         says = told(engine, run, codec)
         entries, size = changelog(run)
         on_disk = sum(path.stat().st_size for path in run.state_dir.rglob("*") if path.is_file())
     each = len(records)
     return Run(
-        engine.name, round(facts / seconds, 1), round(cpu_s / facts * 1e6, 1), round(rss / 2**20, 1),
+        engine.name, round(spent.facts / spent.seconds, 1), spent.a_million(spent.cpu_s),
+        None if spent.broker_cpu_s is None else spent.a_million(spent.broker_cpu_s), round(rss / 2**20, 1),
         round(os.getloadavg()[0], 2), round(on_disk / each, 1), round(size / each, 1), round(entries / each, 2), *says,
     )  # fmt: skip
 
 
+class Spent(NamedTuple):
+    """What was done, and what it took, from some instant on."""
+
+    facts: int
+    seconds: float
+    cpu_s: float
+    broker_cpu_s: float | None
+
+    def since(self, before: Spent) -> Spent:
+        pairs = zip(self, before, strict=True)
+        return Spent(*(None if now is None or then is None else now - then for now, then in pairs))  # type: ignore[arg-type]
+
+    def a_million(self, seconds: float) -> float:
+        """So many seconds for a million facts."""
+        return round(seconds / self.facts * 1e6, 1)
+
+
 def _measured(
-    engine: Engine, run: Course, process: subprocess.Popen[bytes], total: int
-) -> tuple[int, float, float, int]:
-    """Facts, seconds and CPU seconds from the end of the warm-up on, and the bytes resident at the end."""
-    watched = psutil.Process(process.pid)
-    begun, at, cpu_s = 0, 0.0, 0.0
+    engine: Engine, run: Course, process: subprocess.Popen[bytes], total: int,
+    watched: psutil.Process, broker: psutil.Process | None,
+) -> Spent:  # fmt: skip
+    """What the engine spends from the end of the warm-up until all is committed."""
+    begun: Spent | None = None
     for done in committed(engine, run, process):
-        if not begun and done >= total * WARM_UP:
-            begun, at, cpu_s = done, time.monotonic(), _cpu_s(watched)
+        now = Spent(done, time.monotonic(), _cpu_s(watched), _cpu_s(broker) if broker else None)
+        if begun is None and done >= total * WARM_UP:
+            begun = now
         if done >= total:
             break
-    if begun >= total:
+    if begun is None or now.facts == begun.facts:
         raise Failure(f"all facts were done before the warm-up ended ({engine.name})", "give more --facts")
-    return total - begun, time.monotonic() - at, _cpu_s(watched) - cpu_s, watched.memory_info().rss
+    return now.since(begun)
+
+
+def _broker(found: Endpoints) -> psutil.Process | None:
+    """The one of the local stack, when that is where the race runs."""
+    if found.way != "embedded":
+        return None
+    return next(alive(one) for one in read_state(home_dir())["processes"] if one["name"] == "kafka-1")
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -195,15 +235,14 @@ def changelog(run: Course) -> tuple[int, int]:
 
 
 def _latencies(
-    engines: Iterable[Engine], tops: dict[str, float], work: workload.Workload, found: Endpoints, codec: Codec
-) -> Iterable[latency.Latency]:
+    engines: Iterable[Engine], runs: list[Run], work: workload.Workload, found: Endpoints, codec: Codec
+) -> Iterator[latency.Latency]:
     for engine in (engine for engine in engines if engine.rules):
-        paced = replace(work, facts=latency.facts_needed(tops[engine.name]), resting=latency.RESTING)
-        for one in latency.latencies(engine, tops[engine.name], recorded(paced, codec), found, codec):
-            _tell(
-                f"latency: {engine.name} at {one.share:.0%} of its rate: "
-                f"p50 {one.p50_ms:,.0f} ms, p99 {one.p99_ms:,.0f} ms"
-            )
+        top = statistics.median(run.facts_per_second for run in runs if run.engine == engine.name)
+        paced = replace(work, facts=latency.facts_needed(top), resting=latency.RESTING)
+        for one in latency.latencies(engine, top, recorded(paced, codec), found, codec):
+            p50_p99 = f"p50 {one.p50_ms:,.0f} ms, p99 {one.p99_ms:,.0f} ms"
+            _tell(f"latency: {engine.name} at {one.share:.0%} of its rate: {p50_p99}")
             yield one
 
 

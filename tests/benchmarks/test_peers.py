@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from benchmarks.peers.answers import Answer, digest, refuse_different
+from benchmarks.peers.crash import Killed
 from benchmarks.peers.page import page
 from benchmarks.peers.workload import Workload, facts
 from pipelines.domain.facts import Engagement, Member, Order, Return
@@ -78,7 +79,8 @@ def test_every_member_is_enrolled_before_the_first_fact_and_every_return_has_its
 
 def run(engine: str, rate: float) -> dict[str, object]:
     return {
-        "engine": engine, "facts_per_second": rate, "cpu_seconds_per_million": 250.0, "rss_mb": 180.0,
+        "engine": engine, "facts_per_second": rate, "cpu_seconds_per_million": 250.0,
+        "broker_cpu_seconds_per_million": None, "rss_mb": 180.0,
         "load_average": 1.5, "state_bytes_per_fact": 300.0, "changelog_bytes_per_fact": 90.0,
         "changelog_records_per_fact": 1.25, "balances": "12:ab", "entries": "34:cd",
     }  # fmt: skip
@@ -100,6 +102,7 @@ REPORT = {
         run("kafka-streams", 8_000), run("plain-quix", 2_000), run("floor", 16_000),
     ],
     "latency": [latency("loyalty", 0.5, 600.0), latency("kafka-streams", 0.5, 800.0)],
+    "killed": [asdict(Killed("loyalty", True, 90, 90, 70, 70)), asdict(Killed("faust", False, 90, 90, 68, 70))],
 }  # fmt: skip
 
 
@@ -111,6 +114,13 @@ def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
     assert "1.25 (1.25–1.25)" in written
     assert "of 12 members (digest `ab`), in 34 compared entries" in written
     assert "(1 minute)\nwhen the runs ended: 1.5 to 2.5" in written
+
+
+def test_the_page_says_who_is_wrong_after_a_kill():
+    written = page(REPORT)
+
+    assert "| Loyalty Streams, all rules | yes | 90 of 90 | 70 | 70 |" in written
+    assert "| Faust, the rules of this work | **no** | 90 of 90 | 68 | 70 |" in written
 
 
 def test_the_page_says_of_each_goal_whether_it_is_met():

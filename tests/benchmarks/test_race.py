@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.peers.answers import Answer, told
-from benchmarks.peers.engines import (
-    ENGINES,
-    LOYALTY,
-    Engine,
-    Record,
-    course,
-    fill,
-    started,
-    wait_until_committed,
-)
+from benchmarks.peers.answers import Answer
+from benchmarks.peers.crash import done
+from benchmarks.peers.engines import ENGINES, LOYALTY, Engine, Record
 from benchmarks.peers.race import recorded
 from benchmarks.peers.workload import Workload
 from pipelines.local.endpoints import Endpoints
@@ -31,21 +23,13 @@ def records(codec: Codec) -> list[Record]:
     return recorded(WORK, codec)
 
 
-def answer(engine: Engine, records: list[Record], cluster: Endpoints, codec: Codec) -> Answer:
-    with course(engine, cluster) as run:
-        fill(engine, run, records)
-        with started(engine, run) as process:
-            wait_until_committed(engine, run, process, len(records))
-        return told(engine, run, codec)
-
-
 @pytest.fixture(scope="module")
 def ours(records: list[Record], cluster: Endpoints, codec: Codec) -> Answer:
-    return answer(LOYALTY, records, cluster, codec)
+    return done(LOYALTY, records, cluster, codec, kill=False)[0]
 
 
 @pytest.mark.parametrize("peer", [e for e in ENGINES if e.rules and e is not LOYALTY], ids=lambda e: e.name)
 def test_a_peer_says_what_we_say(
     peer: Engine, records: list[Record], ours: Answer, cluster: Endpoints, codec: Codec
 ) -> None:
-    assert answer(peer, records, cluster, codec) == ours
+    assert done(peer, records, cluster, codec, kill=False) == (ours, len(records))

@@ -27,11 +27,7 @@ final class OrderRule extends Rule<Order> {
 
   @Override
   void apply(Order order, Account account, Kept kept) {
-    long minor =
-        order.getLines().stream()
-            .filter(OrderLine::getEligible)
-            .mapToLong(OrderLine::getGrossMinor)
-            .sum();
+    long minor = eligible(order);
     Tier tier = Tier.of(account);
     Worth worth = Worth.of(minor, tier);
     kept.lot(
@@ -41,6 +37,14 @@ final class OrderRule extends Rule<Order> {
     grant(order, tier, Reason.TIER_BONUS, worth.bonus());
     account.setQualifying(account.getQualifying() + worth.base());
     account.setTier(tier.after(account.getQualifying()).ordinal());
+  }
+
+  private static long eligible(Order order) {
+    long minor = 0;
+    for (OrderLine line : order.getLines()) {
+      minor += line.getEligible() ? line.getGrossMinor() : 0;
+    }
+    return minor;
   }
 
   private void grant(Order order, Tier tier, Reason reason, long points) {

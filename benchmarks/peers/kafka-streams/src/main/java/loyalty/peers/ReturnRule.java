@@ -29,7 +29,7 @@ final class ReturnRule extends Rule<Return> {
     kept.number("return:" + given.getReturnId(), given.getVersion());
     Lot lot = kept.lot(given.getOrderId());
     Tier tier = Tier.values()[lot.getTier()];
-    long refunded = given.getLines().stream().mapToLong(ReturnLine::getRefundMinor).sum();
+    long refunded = refunded(given);
     Worth worth = Worth.of(lot.getMinor() - refunded, tier);
     long owed = lot.getGranted() - worth.total();
     long before = account.getQualifying();
@@ -43,5 +43,13 @@ final class ReturnRule extends Rule<Return> {
     lot.setBase(worth.base());
     lot.setGranted(worth.total());
     kept.lot(given.getOrderId(), lot);
+  }
+
+  private static long refunded(Return given) {
+    long minor = 0;
+    for (ReturnLine line : given.getLines()) {
+      minor += line.getRefundMinor();
+    }
+    return minor;
   }
 }
