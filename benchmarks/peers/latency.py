@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from subprocess import Popen
 from typing import Final
 from zlib import crc32
@@ -30,6 +30,7 @@ from benchmarks.peers.engines import (
     started,
     wait_until_committed,
 )
+from benchmarks.peers.workload import Workload
 from pipelines.connection import kafka_client
 from pipelines.local.endpoints import Endpoints
 from pipelines.runtime.offsets import ends
@@ -46,10 +47,6 @@ DRAINING_S: Final = 60
 """For what an engine that does not keep up has left; facts that take longer are not among those timed."""
 SHOWING_S: Final = 1
 """From a commit until its entries can be read, at most."""
-BEFORE: Final = 20_000
-"""Facts that the engine has done when the first one is timed; beside all members' enrolments."""
-RESTING: Final = 5_000
-"""Orders that follow before an order can come back: topics are not read in step, and peers park no returns."""
 SAMPLES_PER_S: Final = 400
 
 
@@ -69,9 +66,19 @@ class Latency:
     load_average: float
 
 
-def facts_needed(top: float) -> int:
-    """How many facts a workload needs for all shares of that rate."""
-    return BEFORE + sum(_facts_of(share, top) for share in SHARES)
+def paced(work: Workload, top: float) -> Workload:
+    """The work for all shares of that rate, and for what is done before.
+
+    An order rests for longer than an engine may read one topic ahead of another: peers park no returns.
+    """
+    before = before_the_first(top)
+    facts = before + sum(_facts_of(share, top) for share in SHARES)
+    return replace(work, facts=facts, resting=before // 8)
+
+
+def before_the_first(top: float) -> int:
+    """Facts done when the first one is timed, beside all members' enrolments: two seconds' work, and no few."""
+    return max(4_000, int(2 * top))
 
 
 def _facts_of(share: float, top: float) -> int:
@@ -81,8 +88,8 @@ def _facts_of(share: float, top: float) -> int:
 def latencies(
     engine: Engine, top: float, records: Sequence[Record], found: Endpoints, codec: Codec
 ) -> Iterator[Latency]:
-    """The latencies of one process, share by share; `records` end with as many facts as `facts_needed` says."""
-    at = len(records) - facts_needed(top) + BEFORE
+    """The latencies of one process, share by share; the records are those of `paced`."""
+    at = len(records) - sum(_facts_of(share, top) for share in SHARES)
     with course(engine, found) as run:
         fill(engine, run, records[:at])
         with started(engine, run) as process:

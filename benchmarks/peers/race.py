@@ -12,12 +12,13 @@ import argparse
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -40,6 +41,7 @@ from benchmarks.peers.engines import (
     started,
 )
 from pipelines.audit.reading import Topics
+from pipelines.cli.main import failures_told
 from pipelines.failure import Failure
 from pipelines.feeds.arrivals import Arrival
 from pipelines.feeds.producer import checked
@@ -73,6 +75,7 @@ class Run:
 
 def main() -> None:
     chosen = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     work = workload.Workload(
         chosen.facts, chosen.members, chosen.seed, chosen.skew, chosen.late, chosen.duplicates
     )
@@ -239,17 +242,13 @@ def _latencies(
 ) -> Iterator[latency.Latency]:
     for engine in (engine for engine in engines if engine.rules):
         top = statistics.median(run.facts_per_second for run in runs if run.engine == engine.name)
-        paced = replace(work, facts=latency.facts_needed(top), resting=latency.RESTING)
-        for one in latency.latencies(engine, top, recorded(paced, codec), found, codec):
+        records = recorded(latency.paced(work, top), codec)
+        for one in latency.latencies(engine, top, records, found, codec):
             p50_p99 = f"p50 {one.p50_ms:,.0f} ms, p99 {one.p99_ms:,.0f} ms"
             _tell(f"latency: {engine.name} at {one.share:.0%} of its rate: {p50_p99}")
             yield one
 
 
 if __name__ == "__main__":
-    try:
+    with failures_told():
         main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Failure as failure:
-        sys.exit(f"error: {failure.what}\n   do: {failure.do}")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
+from benchmarks.peers import latency as latencies
 from benchmarks.peers.answers import Answer, digest, refuse_different
 from benchmarks.peers.crash import Killed
 from benchmarks.peers.page import page
@@ -63,6 +64,13 @@ def test_an_order_comes_back_only_after_so_many_others():
             placed.setdefault(fact.order_id, len(placed))
         if isinstance(fact, Return):
             assert len(placed) - placed[fact.order_id] > 200
+
+
+@pytest.mark.parametrize("top", [50.0, 5_000.0])
+def test_facts_for_all_shares_of_a_rate_leave_some_to_be_done_before(top):
+    timed = sum(int(share * top * latencies.SECONDS) for share in latencies.SHARES)
+
+    assert latencies.paced(WORK, top).facts - timed == latencies.before_the_first(top) >= 4_000
 
 
 def test_every_member_is_enrolled_before_the_first_fact_and_every_return_has_its_order():
