@@ -24,9 +24,9 @@ Written by `make bench-page` from `docs/performance.json`, which this command wr
 {facts:,} facts of up to {members:,} members, seed {seed}: orders 45 %, returns 7 %, engagements 48 %; members
 drawn with rank^-{skew}; {late:.1%} of the engagements recorded 1 to 10 days late, {duplicates:.1%} of the facts
 twice. {partitions} partitions, one worker each, exactly once, commits every {commit_interval_ms} ms, {cores}
-cores shared with the broker, {versions}. {rounds} rounds in turns; the first fifth of each is
-warm-up. Medians, least to greatest in brackets. CPU and memory are the worker's alone. Load average (1 minute)
-when the runs ended: {least_load} to {most_load}.
+cores shared with the broker, {versions}.
+Rounds in turns: {rounds}; the first fifth of each is warm-up. Medians, least to greatest in brackets. CPU and memory
+are the worker's alone. Load average (1 minute) when the runs ended: {least_load} to {most_load}.
 
 ## Goals
 

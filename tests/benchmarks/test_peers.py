@@ -121,7 +121,7 @@ def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
     assert "| the floor: decode, encode, no rules | 16,000 (16,000–16,000) | 0.25 |" in written
     assert "1.25 (1.25–1.25)" in written
     assert "of 12 members (digest `ab`), in 34 compared entries" in written
-    assert "(1 minute)\nwhen the runs ended: 1.5 to 2.5" in written
+    assert "(1 minute) when the runs ended: 1.5 to 2.5" in written
 
 
 def test_the_page_says_who_is_wrong_after_a_kill():

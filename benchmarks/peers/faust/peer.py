@@ -13,10 +13,14 @@ from io import BytesIO
 from typing import Any
 from urllib.request import urlopen
 
-import faust
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+import mode.loop
 
-from benchmarks.peers.rules import answer
+mode.loop.use("uvloop")  # before Faust is there
+
+import faust  # noqa: E402
+from fastavro import parse_schema, schemaless_reader, schemaless_writer  # noqa: E402
+
+from benchmarks.peers.rules import answer  # noqa: E402
 
 BOOTSTRAP, REGISTRY, PREFIX, COMMIT_MS, STATE_DIR = sys.argv[1:]
 HEAD = struct.Struct(">bI")
