@@ -1,4 +1,7 @@
-"""The peers of the race on the real broker: each does the work, and says what we say."""
+"""The peers of the race on the real broker: each does the work, and says what we say.
+
+Faust is compared by the race alone: its sends are slow, and its exactly once does not hold (docs/PERFORMANCE.md).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pytest
 
 from benchmarks.peers.answers import Answer
 from benchmarks.peers.crash import done
-from benchmarks.peers.engines import ENGINES, LOYALTY, Engine, Record
+from benchmarks.peers.engines import KAFKA_STREAMS, LOYALTY, PLAIN_QUIX, Engine, Record
 from benchmarks.peers.race import recorded
 from benchmarks.peers.workload import Workload
 from pipelines.local.endpoints import Endpoints
@@ -28,7 +31,7 @@ def ours(records: list[Record], cluster: Endpoints, codec: Codec) -> Answer:
     return done(LOYALTY, records, cluster, codec, kill=False)[0]
 
 
-@pytest.mark.parametrize("peer", [e for e in ENGINES if e.rules and e is not LOYALTY], ids=lambda e: e.name)
+@pytest.mark.parametrize("peer", [KAFKA_STREAMS, PLAIN_QUIX], ids=lambda e: e.name)
 def test_a_peer_says_what_we_say(
     peer: Engine, records: list[Record], ours: Answer, cluster: Endpoints, codec: Codec
 ) -> None:
