@@ -82,7 +82,7 @@ committed, and started again. What it says in the end must be what we say when n
   order: less work than the others have.
 - **The floor** (`benchmarks/peers/floor.py`): consume, decode, encode, produce. No rules, no state.
 
-Workers, partitions, members in state and restore: [Scale](SCALE.md).
+Workers, partitions, members in state and restore: `benchmarks/scale.py`.
 """
 
 

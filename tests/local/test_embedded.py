@@ -116,15 +116,16 @@ def test_an_interrupt_waits_for_what_is_being_written_down_also_beside_other_thr
 
     beside = threading.Thread(target=over.wait)
     beside.start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             interrupted()
+        assert written
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
+        signal.signal(signal.SIGINT, before)
         over.set()
         beside.join()
-
-    assert written
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

@@ -23,6 +23,7 @@ from tests.warehouse.test_sink import check_logs_are_whole
 pytestmark = pytest.mark.broker
 CATALOGUES = ("rest", "postgres")
 KILLS = 3
+OF_THE_FIRST = {f"m-{n}" for n in range(4)}
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +59,11 @@ def test_a_sink_that_is_killed_in_the_middle_leaves_every_record_a_row_once(
         wait_until(lambda before=before: written(warehouse) > before, "the sink commits")  # type: ignore[misc]
         time.sleep(chance.random() * 0.3)
         kill(sink)
-    pipeline.send([END])
-    pipeline.run()
-    warehouse.sink()
+    of_the_same_days = [fact for fact in history(members=8, orders=3) if fact.member_id not in OF_THE_FIRST]
+    for more in ([], of_the_same_days):
+        pipeline.send([*more, END])
+        pipeline.run()
+        warehouse.sink()
 
     check_logs_are_whole(warehouse)
     assert verified(warehouse).clean
@@ -68,7 +71,7 @@ def test_a_sink_that_is_killed_in_the_middle_leaves_every_record_a_row_once(
     assert kept.files_after < kept.files_before and kept.files_removed > 0
     assert verified(warehouse).clean
     with duck.ask(warehouse.lake) as database:
-        assert database.execute("SELECT count(*) FROM fact_orders").fetchall() == [(12,)]
+        assert database.execute("SELECT count(*) FROM fact_orders").fetchall() == [(24,)]
 
 
 def written(warehouse: Warehouse) -> int:
