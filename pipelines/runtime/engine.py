@@ -8,8 +8,6 @@ leaves, because committing then would double what the new owner already did.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +27,7 @@ from pipelines.connection import kafka_client
 from pipelines.runtime import metrics
 from pipelines.runtime.restoring import restore
 from pipelines.runtime.settings import Settings
+from pipelines.runtime.signals import leave
 from pipelines.runtime.transactional import TransactionalProducer
 from pipelines.topics import ACCOUNT_BYTES_MAX
 
@@ -168,7 +167,9 @@ class HardenedApplication(Application):
         Offsets go to the group's coordinator, and when that broker goes away the client may wait for it for ever,
         past any time-out that it is given (librdkafka issues 5511 and 5456). The transaction has expired by then.
         """
-        watch = Timer(self.asks_again_s + ABORT_S, _leave, ["a transaction does not end, leaving"])
+        watch = Timer(
+            self.asks_again_s + ABORT_S, leave, ["a transaction does not end, leaving", EXIT_FENCED]
+        )
         watch.daemon = True
         watch.start()
         try:
@@ -223,7 +224,7 @@ class HardenedApplication(Application):
             self._producer.abort_transaction(timeout=ABORT_S)
         except Exception as error:  # noqa: BLE001  whatever it is, the worker ends
             log.warning("the transaction could not be aborted", error=str(error))
-        _leave("without partitions, leaving")
+        leave("without partitions, leaving", EXIT_FENCED)
 
     def before_each_commit(self, tell: Callable[[], None]) -> None:
         """Have `tell` called before each commit of what was processed: what it produces and keeps is part of it."""
@@ -286,13 +287,6 @@ class HardenedApplication(Application):
     def context(self) -> Any:
         """Where the open checkpoint, and with it the store's transaction, is found."""
         return self._processing_context
-
-
-def _leave(why: str) -> None:
-    """End the process at once, whatever any of its threads waits for."""
-    log.error(why, exit_code=EXIT_FENCED)
-    sys.stderr.flush()
-    os._exit(EXIT_FENCED)
 
 
 _recorded: Final = attrgetter("next_timestamp")

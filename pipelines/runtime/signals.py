@@ -90,6 +90,11 @@ def _end_late(hears: socket, seconds: float, exit_code: int) -> None:
                 if not hears.recv(1):
                     return
     name = Signals(heard[0]).name
-    log.error("still busy, leaving", signal=name, after_s=seconds, exit_code=exit_code)
+    leave("still busy, leaving", exit_code, signal=name, after_s=seconds)
+
+
+def leave(why: str, exit_code: int, **told: Any) -> None:
+    """End the process at once, whatever any of its threads waits for."""
+    log.error(why, **told, exit_code=exit_code)
     sys.stderr.flush()
     os._exit(exit_code)

@@ -9,11 +9,11 @@ import os
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -58,21 +58,14 @@ class Waiting:
         return now_s - ends[0][1] if ends else 0.0
 
 
-class Watcher:
-    """Looks again and again until it is closed."""
+class Looking:
+    """Looks again and again, in a thread of its own, until it is closed."""
 
-    def __init__(self, app: HardenedApplication, settings: Settings) -> None:
-        self._app, self._settings = app, settings
-        self._admin = connect(settings.bootstrap_servers)
-        self._group = offsets.Group(settings.bootstrap_servers, settings.group)
-        self._waiting: dict[Place, Waiting] = {}
-        self._stable: dict[Place, tuple[int, float]] = {}
-        self._labelled: set[tuple[str, str]] = set()
-        self.standing = Standing()
+    def __init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -81,12 +74,32 @@ class Watcher:
         self._thread.join(timeout=offsets.TIMEOUT_S)
 
     def _watch(self) -> None:
+        raise NotImplementedError
+
+    def _try(self, otherwise: str, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except Exception as error:  # noqa: BLE001  a look that fails must not be the last
+            metrics.UNSEEN.inc()
+            log.warning(otherwise, error=f"{type(error).__name__}: {error}")
+
+
+class Watcher(Looking):
+    """Looks at a worker."""
+
+    def __init__(self, app: HardenedApplication, settings: Settings) -> None:
+        super().__init__()
+        self._app, self._settings = app, settings
+        self._admin = connect(settings.bootstrap_servers)
+        self._group = offsets.Group(settings.bootstrap_servers, settings.group)
+        self._waiting: dict[Place, Waiting] = {}
+        self._stable: dict[Place, tuple[int, float]] = {}
+        self._labelled: set[tuple[str, str]] = set()
+        self.standing = Standing()
+
+    def _watch(self) -> None:
         while not self._ended.wait(self._settings.watch_interval_ms / 1000):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001  a look that fails must not be the last
-                metrics.UNSEEN.inc()
-                log.warning("lag could not be asked", error=f"{type(error).__name__}: {error}")
+            self._try("lag could not be asked", self.look)
 
     def look(self) -> None:
         """Look once."""

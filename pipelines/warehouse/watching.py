@@ -5,49 +5,36 @@ In a thread of its own, with clients of its own, so that it tells of a sink that
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
-
-import structlog
 
 from pipelines.runtime import metrics, offsets
 from pipelines.runtime.health import Answered, Health, answering, liveness
 from pipelines.runtime.offsets import Place
 from pipelines.runtime.topic_admin import connect
-from pipelines.runtime.watcher import Waiting
+from pipelines.runtime.watcher import Looking, Waiting
 from pipelines.warehouse.lake import Lake, open_catalogue
 from pipelines.warehouse.settings import WarehouseSettings
 from pipelines.warehouse.sink import Sink
 from pipelines.warehouse.upkeep import Upkeep, upkeep
 
 UPKEEP_S: Final = 60.0
-log = structlog.get_logger()
 
 
-class SinkWatcher:
-    """Looks again and again until it is closed."""
+class SinkWatcher(Looking):
+    """Looks at a sink."""
 
     def __init__(self, sink: Sink, settings: WarehouseSettings, bootstrap: str) -> None:
+        super().__init__()
         self._sink, self._settings = sink, settings
         self._admin = connect(bootstrap)
         self._waiting: dict[tuple[str, Place], Waiting] = defaultdict(Waiting)
         self._upkeep_at = 0.0
         self.lag_seconds: float | None = None
         """How long the oldest record waits that is no row yet; None before the first look."""
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
-
-    def __enter__(self) -> SinkWatcher:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join(timeout=offsets.TIMEOUT_S)
 
     def _watch(self) -> None:
         while True:
@@ -57,13 +44,6 @@ class SinkWatcher:
                 self._try("the catalogue could not be asked", self.look_at_upkeep)
             if self._ended.wait(self._settings.watch_interval_ms / 1000):
                 return
-
-    def _try(self, otherwise: str, look: Callable[[], None]) -> None:
-        try:
-            look()
-        except Exception as error:  # noqa: BLE001  a look that fails must not be the last
-            metrics.UNSEEN.inc()
-            log.warning(otherwise, error=f"{type(error).__name__}: {error}")
 
     def look(self) -> None:
         """How far behind each table is."""

@@ -14,7 +14,7 @@ from quixstreams.internal_consumer.buffering import InternalConsumerBuffer
 
 from pipelines import worker
 from pipelines.failure import Failure
-from pipelines.runtime import engine
+from pipelines.runtime import engine, signals
 from pipelines.runtime.settings import Settings, settings
 
 
@@ -87,7 +87,7 @@ def test_the_first_failure_is_told_when_the_abort_behind_it_fails_too(
 def test_losing_the_partitions_aborts_and_exits(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[Any] = []
     monkeypatch.setattr(app._producer, "abort_transaction", lambda timeout: done.append(("abort", timeout)))
-    monkeypatch.setattr(engine.os, "_exit", lambda code: done.append(("exit", code)))
+    monkeypatch.setattr(signals.os, "_exit", lambda code: done.append(("exit", code)))
 
     app._on_lost(None, [])
 
@@ -103,7 +103,7 @@ def test_a_transaction_that_cannot_be_aborted_still_ends_the_worker(
         raise RuntimeError("fenced")
 
     monkeypatch.setattr(app._producer, "abort_transaction", fenced)
-    monkeypatch.setattr(engine.os, "_exit", codes.append)
+    monkeypatch.setattr(signals.os, "_exit", codes.append)
 
     app._on_lost(None, [])
 
@@ -113,7 +113,7 @@ def test_a_transaction_that_cannot_be_aborted_still_ends_the_worker(
 def test_a_transaction_that_does_not_end_ends_the_worker(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's call never returned: offsets waited for a coordinator that was gone, for ten minutes."""
     left: Queue[int] = Queue()
-    monkeypatch.setattr(engine.os, "_exit", left.put)
+    monkeypatch.setattr(signals.os, "_exit", left.put)
     monkeypatch.setattr(engine, "ABORT_S", 0.0)
     app.asks_again_s = 0.05
 
