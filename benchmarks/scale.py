@@ -24,6 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from quixstreams.state.metadata import CHANGELOG_CF_MESSAGE_HEADER, CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER
 from quixstreams.state.rocksdb import RocksDBStorePartition
 
 from benchmarks.load import Run, tell
@@ -42,7 +43,10 @@ RESTART_S: Final = 30.0
 FACTS_EACH: Final = 4
 """Of a planted member, besides her enrolment, on the average."""
 
-HEADERS: Final = [("__column_family__", b"default"), ("__processed_tp_offsets__", b"{}")]
+HEADERS: Final = [
+    (CHANGELOG_CF_MESSAGE_HEADER, b"default"),
+    (CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER, b"{}"),
+]
 
 Records = list[tuple[bytes, bytes]]
 

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.peers.answers import Answer, told
-from benchmarks.peers.engines import LOYALTY, Engine, Record, committed, course, fill, started
+from benchmarks.peers.engines import (
+    LOYALTY,
+    Engine,
+    Record,
+    committed,
+    course,
+    fill,
+    started,
+    wait_until_committed,
+)
 from benchmarks.peers.workload import Workload
 from pipelines.local.endpoints import Endpoints
 from schemas.codec import Codec
@@ -54,7 +63,7 @@ def done(
         fill(engine, run, records)
         if kill:
             with started(engine, run) as process:
-                next(facts for facts in committed(engine, run, process) if facts >= len(records) // 2)
+                wait_until_committed(engine, run, process, len(records) // 2)
                 process.kill()
         with started(engine, run) as process:
             ends_at = time.monotonic() + PATIENCE_S

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -46,6 +46,19 @@ LASTING: Final = frozenset({"run", "clock"})
 AS_IT_STANDS: Final[Mapping[str, str]] = MappingProxyType({})
 LOOKS: Final = frozenset({"status", "topics", "verify", "schemas", "warehouse"})
 """What a diagnosis asks, and what may answer that something is wrong."""
+
+
+@contextmanager
+def beside(work: Callable[[Event], None]) -> Iterator[Event]:
+    """Work in a thread of its own, until it is told to stop or the context ends."""
+    told = Event()
+    working = Thread(target=work, args=(told,), daemon=True)
+    working.start()
+    try:
+        yield told
+    finally:
+        told.set()
+        working.join(timeout=30)
 
 
 class Operator:

@@ -3,7 +3,6 @@ Iceberg's own REST adapter over its SQL catalogue."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import socket
@@ -16,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from pipelines.local.artefacts import cache_dir
+from benchmarks.peers.built import built
 from tests.support.scrape import free_port
 
 SOURCE: Final = Path(__file__).parent / "rest_catalogue"
@@ -24,6 +23,9 @@ BUCKET: Final = "lake"
 PATIENCE_S: Final = 60.0
 GATEWAY: Final = "versitygw is missing: run `make tools`, which makes it with Go"
 BUILD: Final = [
+    "mvn",
+    "-q",
+    "-B",
     "compile",
     "dependency:copy-dependencies",
     "-DincludeScope=runtime",
@@ -83,7 +85,7 @@ def rest_catalogue(at: Storage) -> Iterator[str]:
             "s3.access-key-id": at.access_key_id,
             "s3.secret-access-key": at.secret_access_key,
         }
-        place = _built() / "target"
+        place = built("rest-catalogue", SOURCE, [BUILD]) / "target"
         command = [
             "java",
             "-Xmx256m",
@@ -115,21 +117,3 @@ def _running(command: list[str], port: int, log: Path, environment: dict[str, st
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _built() -> Path:
-    """The catalogue's server, built once for all tests of a machine, until its sources change."""
-    found = sorted(path for path in SOURCE.rglob("*") if path.is_file())
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in found)).hexdigest()[:16]
-    kept = cache_dir() / f"rest-catalogue-{digest}"
-    if not kept.exists():
-        with TemporaryDirectory(dir=kept.parent) as scratch:
-            made = Path(scratch) / "made"
-            shutil.copytree(SOURCE, made, ignore=shutil.ignore_patterns("target"))
-            done = subprocess.run(
-                ["mvn", "-q", "-B", *BUILD], cwd=made, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-            if not kept.exists():
-                made.rename(kept)
-    return kept

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Final
 
 import pytest
@@ -23,6 +23,7 @@ from tests.broker.histories import START_MS, history
 from tests.support.drill import (
     Drill,
     Operator,
+    beside,
     end,
     forget_all_but_inputs,
     forget_group,
@@ -106,21 +107,15 @@ def copy_the_inputs(pipeline: Pipeline, prefix: str) -> None:
 @contextmanager
 def behind(pipeline: Pipeline) -> Iterator[Event]:
     """A clock that ticks each half second, a day each time: what became due since is done hours late."""
-    told = Event()
 
-    def tick() -> None:
+    def tick(told: Event) -> None:
         at_ms = START_MS + 31 * DAY_MS
         while not told.wait(0.5):
             pipeline.send([Tick(at_ms)])
             at_ms += DAY_MS
 
-    ticking = Thread(target=tick, daemon=True)
-    ticking.start()
-    try:
+    with beside(tick) as told:
         yield told
-    finally:
-        told.set()
-        ticking.join()
 
 
 def test_what_is_due_is_done_hours_late_and_a_clock_that_ticks_ends_it(

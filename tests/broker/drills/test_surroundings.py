@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from pipelines.local import small_disk, stack
 from pipelines.torture import hindered
 from tests.broker.histories import history
-from tests.support.drill import Drill, end, schemas_of, stack_of_its_own
+from tests.support.drill import Drill, beside, end, schemas_of, stack_of_its_own
 from tests.support.pipeline import Pipeline
 
 pytestmark = [pytest.mark.broker, pytest.mark.drill, pytest.mark.timeout(1_200)]
@@ -27,22 +27,17 @@ STOPPED: Final = (hindered.LAUNCHER, hindered.Hindrance.RESTORE, "600")
 @contextmanager
 def filling(disk: Path) -> Iterator[Event]:
     """Something else writes a mebibyte a second to the disk, until told to stop; then its file is removed."""
-    told, file = Event(), disk / "not-ours"
+    file = disk / "not-ours"
 
-    def write() -> None:
+    def write(told: Event) -> None:
         with file.open("wb") as out:
             while not told.wait(0.5):
                 out.write(bytes(512 << 10))
                 out.flush()
         file.unlink()
 
-    writer = Thread(target=write, daemon=True)
-    writer.start()
-    try:
+    with beside(write) as told:
         yield told
-    finally:
-        told.set()
-        writer.join()
 
 
 def test_a_disk_that_fills_calls_and_is_given_room(pipeline: Pipeline, tmp_path: Path) -> None:

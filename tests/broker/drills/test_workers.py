@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Final
 
 import pytest
@@ -28,7 +28,7 @@ from pipelines.torture import hindered, kill_points
 from schemas import catalogue
 from schemas.codec import Codec
 from tests.broker.histories import history
-from tests.support.drill import ROOT, Drill, Operator, end, scraped
+from tests.support.drill import ROOT, Drill, Operator, beside, end, scraped
 from tests.support.pipeline import PATIENCE_S, Pipeline, wait_until
 from tests.support.scrape import free_port
 
@@ -133,9 +133,8 @@ def test_ticks_that_are_committed_late_call_and_another_machine_ends_it(
 @contextmanager
 def coming_and_going(pipeline: Pipeline) -> Iterator[Event]:
     """Somebody joins the workers' group, and leaves it, again and again, until told to stop."""
-    told = Event()
 
-    def join_and_leave() -> None:
+    def join_and_leave(told: Event) -> None:
         while not told.is_set():
             reader = Consumer(
                 {
@@ -155,13 +154,8 @@ def coming_and_going(pipeline: Pipeline) -> Iterator[Event]:
                 reader.poll(0.2)
             reader.close()
 
-    joiner = Thread(target=join_and_leave, daemon=True)
-    joiner.start()
-    try:
+    with beside(join_and_leave) as told:
         yield told
-    finally:
-        told.set()
-        joiner.join(timeout=30)
 
 
 def test_a_group_that_never_rests_calls_and_rests_when_nobody_comes_and_goes(
@@ -181,21 +175,15 @@ def test_a_group_that_never_rests_calls_and_rests_when_nobody_comes_and_goes(
 @contextmanager
 def supervised(drill: Drill) -> Iterator[Event]:
     """Whatever the worker ends with, it is started again, until told to stop."""
-    told = Event()
 
-    def supervise() -> None:
+    def supervise(told: Event) -> None:
         while not told.is_set():
             if drill.worker.poll() is not None:
                 drill.worker = drill.start()
             told.wait(0.2)
 
-    supervisor = Thread(target=supervise, daemon=True)
-    supervisor.start()
-    try:
+    with beside(supervise) as told:
         yield told
-    finally:
-        told.set()
-        supervisor.join()
 
 
 def test_a_build_that_dies_again_and_again_calls_and_is_rolled_back(
