@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.domain.facts import OrderStatus, Tick
@@ -38,3 +39,11 @@ def history(members: int, orders: int) -> list[Any]:
                 run(f"E{number}-{nth}", placed + 7 * HOUR_MS, 5_000)._replace(member_id=member_id),
             ]
     return sorted(facts, key=lambda fact: fact.recorded_at_ms)
+
+
+def shares(facts: list[Any], number: int) -> Iterator[list[Any]]:
+    """The facts in so many shares, member by member: each has something to tell, as no share of deliveries has."""
+    by_member = sorted(facts, key=lambda fact: fact.member_id)
+    size = len(facts) // number
+    for nth in range(number):
+        yield by_member[nth * size :][: size if nth < number - 1 else None]

@@ -20,7 +20,7 @@ from pipelines.warehouse.settings import warehouse_settings
 from pipelines.warehouse.tables import BY_NAME
 from pipelines.warehouse.target import Batch, Fenced
 from schemas import catalogue
-from tests.broker.histories import END, history
+from tests.broker.histories import END, history, shares
 from tests.support.facts import ms
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.postgres import Server, postgres
@@ -92,12 +92,11 @@ def test_kill_9_and_a_database_that_is_cut_off_lose_and_double_nothing(
     pipeline: Pipeline, warehouse: Warehouse, server: Server, pytestconfig: pytest.Config
 ) -> None:
     chance, kills = random.Random(11), pytestconfig.getoption("--kills")
-    facts = history(members=8 + kills, orders=3)
-    share, worker = len(facts) // kills, pipeline.start()
-    for nth in range(kills):
+    worker = pipeline.start()
+    for nth, share in enumerate(shares(history(members=8 + kills, orders=3), kills)):
         sink = warehouse.start("postgres", postgres=server.url, namespace=warehouse.settings.namespace)
         before = _written(warehouse)
-        pipeline.send(facts[nth * share :][: share if nth < kills - 1 else None])
+        pipeline.send(share)
         wait_until(lambda before=before: _written(warehouse) > before, "the sink commits")  # type: ignore[misc]
         if nth == 1:
             server.stop()

@@ -23,7 +23,7 @@ from pipelines.warehouse import sink as sinks
 from pipelines.warehouse.tables import ICEBERG
 from schemas import catalogue
 from schemas.registry import client
-from tests.broker.histories import END, history
+from tests.broker.histories import END, history, shares
 from tests.support.facts import ms
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.warehouse import Warehouse, kill
@@ -235,11 +235,10 @@ def test_kill_9_again_and_again_during_the_load_loses_and_doubles_nothing(
     pipeline: Pipeline, warehouse: Warehouse, pytestconfig: pytest.Config
 ) -> None:
     chance, kills = random.Random(7), pytestconfig.getoption("--kills")
-    facts = history(members=8 + kills, orders=4)
-    worker, share = pipeline.start(), len(facts) // kills
-    for nth in range(kills):
+    worker = pipeline.start()
+    for share in shares(history(members=8 + kills, orders=4), kills):
         sink, before = warehouse.start(), _commits(warehouse)
-        pipeline.send(facts[nth * share :][: share if nth < kills - 1 else None])
+        pipeline.send(share)
         wait_until(lambda before=before: _commits(warehouse) > before, "the sink commits")  # type: ignore[misc]
         time.sleep(chance.random() * 0.4)
         kill(sink)
