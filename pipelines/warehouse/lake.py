@@ -9,8 +9,8 @@ that nothing was read meanwhile (a compaction came between).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pyarrow as pa
@@ -140,6 +140,10 @@ class Lake:
             return None
 
     def fit(self, shape: Shape) -> None:
+        with _or_away(shape.table):
+            self._fit(shape)
+
+    def _fit(self, shape: Shape) -> None:
         found = self.there(shape.table)
         if found is None:
             self._make(shape)
@@ -167,11 +171,12 @@ class Lake:
             )
 
     def offsets(self, table: Table) -> Offsets:
-        found = self.there(table)
-        return {} if found is None else offsets_of(found)
+        with _or_away(table):
+            found = self.there(table)
+            return {} if found is None else offsets_of(found)
 
     def write(self, table: Table, batch: Batch) -> None:
-        try:
+        with _or_away(table):
             if self._serves and (now := in_service(self.catalogue, self.settings)) != self.namespace:
                 raise Replaced(self.namespace, now)
             found = self.table(table.name)
@@ -185,11 +190,18 @@ class Lake:
                     )
                 else:
                     commit.append(rows, snapshot_properties=_summary(batch.upto))
-        except _UNSURE as error:
-            raise Away(f"{table.name}: {type(error).__name__}: {error}") from error
 
     def prefers_ms(self, table: Table) -> int:
         return self.settings.current_interval_ms if table.current else self.settings.commit_interval_ms
+
+
+@contextmanager
+def _or_away(table: Table) -> Iterator[None]:
+    """Away instead of whatever a catalogue, a database or a storage raises that does not answer, or not clearly."""
+    try:
+        yield
+    except _UNSURE as error:
+        raise Away(f"{table.name}: {type(error).__name__}: {error}") from error
 
 
 def _summary(offsets: Offsets) -> dict[str, str]:

@@ -143,20 +143,19 @@ class Sink:
         tell: Tell = lambda _: None,
     ) -> None:
         self._settings, self._target, self._told, self._tell = settings, target, told, tell
+        self.rows = self.unreadable = self.commits = 0
+        self.beat_s = time.time()
+        """When this sink last asked for records, or tried to write them; by the clock on the wall."""
+        self.away: str | None = None
+        """Why the warehouse takes nothing just now."""
         topics = dict.fromkeys(table.topic for table in target.tables)
         self._readers = {prefixed(prefix, topic): Reader(topic, registry) for topic in topics}
         self._buffers: dict[str, list[Buffer]] = {topic: [] for topic in self._readers}
         for table in target.tables:
             topic = prefixed(prefix, table.topic)
             shape = Shape(table, self._readers[topic].newest)
-            target.fit(shape)
-            kept = dict(target.offsets(table))
+            kept = self._open(shape)
             self._buffers[topic].append(Buffer(shape, kept, dict(kept)))
-        self.rows = self.unreadable = self.commits = 0
-        self.beat_s = time.time()
-        """When this sink last asked for records, or tried to write them; by the clock on the wall."""
-        self.away: str | None = None
-        """Why the warehouse takes nothing just now."""
         self._begun: dict[Place, int] = {}
         self._ended: dict[Place, int] = {}
 
@@ -225,7 +224,7 @@ class Sink:
         self._write(lambda buffer: buffer in self._buffers[topic])
         for buffer in self._buffers[topic]:
             buffer.shape = Shape(buffer.table, reader.newest)
-            self._target.fit(buffer.shape)
+            self._open(buffer.shape)
             log.info("columns follow the registry", table=buffer.table.name)
 
     def _rows(self, topic: str, messages: list[Message]) -> Iterator[Row]:
@@ -262,10 +261,32 @@ class Sink:
         """Write what waits. When the warehouse does not say what became of it, its offsets do: at the base it is to be
         written again, at the end it has been."""
         batch, started = buffer.batch(), time.monotonic()
+        self._until_taken(
+            lambda: self._target.write(buffer.table, batch), lambda: self._landed(buffer.table, batch)
+        )
+        metrics.committed(self._target.name, buffer.table.name, buffer.count, started, buffer.oldest_ms)
+        self._tell(buffer.count)
+        self.rows += buffer.count
+        self.commits += 1
+        buffer.written()
+
+    def _open(self, shape: Shape) -> dict[int, int]:
+        """Have the table there with its columns; up to where it goes."""
+        offsets: dict[int, int] = {}
+
+        def ask() -> None:
+            self._target.fit(shape)
+            offsets.update(self._target.offsets(shape.table))
+
+        self._until_taken(ask, lambda: False)
+        return offsets
+
+    def _until_taken(self, give: Callable[[], None], taken: Callable[[], bool]) -> None:
+        """Give something to the warehouse, for as long as that is away, until it takes it or is seen to have it."""
         pause = PAUSE_S
         while True:
             try:
-                self._target.write(buffer.table, batch)
+                give()
                 break
             except Away as away:
                 self.away, self.beat_s = str(away), time.time()
@@ -276,14 +297,9 @@ class Sink:
                         f"stopped while the warehouse was away: {away}", "start again", 75
                     ) from away
                 pause = min(pause * 2, PAUSE_MAX_S)
-                if self._landed(buffer.table, batch):
+                if taken():
                     break
         self.away, self.beat_s = None, time.time()
-        metrics.committed(self._target.name, buffer.table.name, buffer.count, started, buffer.oldest_ms)
-        self._tell(buffer.count)
-        self.rows += buffer.count
-        self.commits += 1
-        buffer.written()
 
     def _landed(self, table: Table, batch: Batch) -> bool:
         try:

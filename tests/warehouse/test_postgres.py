@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from pyiceberg.exceptions import NoSuchTableError
 
 from pipelines.failure import Failure
 from pipelines.warehouse import sink as sinks
@@ -18,7 +19,7 @@ from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.postgres import Postgres
 from pipelines.warehouse.settings import warehouse_settings
 from pipelines.warehouse.tables import BY_NAME
-from pipelines.warehouse.target import Batch, Fenced
+from pipelines.warehouse.target import Away, Batch, Fenced
 from schemas import catalogue
 from tests.broker.histories import END, history, shares
 from tests.support.facts import ms
@@ -202,3 +203,52 @@ def test_the_icebergs_catalogue_can_be_in_postgresql(server: Server, tmp_path: A
         lake.write(TIERS, Batch(shape(TIERS).rows([change(0)]), {}, {0: 1}))
 
     assert lake.table("tiers").scan().to_arrow()["change_id"].to_pylist() == ["c-0"]
+
+
+def test_a_catalogue_that_does_not_answer_is_away_whatever_is_asked_of_it(
+    server: Server, tmp_path: Any
+) -> None:
+    address = server.url.replace("postgresql://", "postgresql+psycopg://")
+    lake = Lake(warehouse_settings(tmp_path, catalogue=address, namespace=f"t{time.monotonic_ns()}"))
+    lake.fit(shape(TIERS))
+
+    server.stop()
+    try:
+        with pytest.raises(Away):
+            lake.write(TIERS, Batch(shape(TIERS).rows([change(0)]), {}, {0: 1}))
+        with pytest.raises(Away):
+            lake.offsets(TIERS)
+        with pytest.raises(Away):
+            lake.fit(shape(BALANCES))
+    finally:
+        server.start()
+
+    assert lake.offsets(TIERS) == {}
+
+
+def test_a_sink_goes_on_by_itself_when_the_database_of_its_catalogue_is_back(
+    pipeline: Pipeline, server: Server
+) -> None:
+    address = server.url.replace("postgresql://", "postgresql+psycopg://")
+    namespace = f"t{time.monotonic_ns()}"
+    made = Warehouse(pipeline, catalogue=address, namespace=namespace)
+    sink = made.start(catalogue=address, namespace=namespace)
+    pipeline.send(history(members=2, orders=1))
+    pipeline.run()
+    wait_until(lambda: _rows(made) > 0, "the sink commits")
+
+    server.stop()
+    pipeline.send([fact._replace(member_id="m-late") for fact in history(1, 0)])
+    log = pipeline.tmp_path / "warehouse.log"
+    wait_until(lambda: log.read_text().count("is away, waiting") > 2, "it waits")
+    server.start()
+
+    wait_until(lambda: "m-late" in {row["member_id"] for row in made.rows("members")}, "it goes on")
+    assert sink.poll() is None
+
+
+def _rows(made: Warehouse) -> int:
+    try:
+        return len(made.rows("members"))
+    except NoSuchTableError:
+        return 0
