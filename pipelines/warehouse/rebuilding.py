@@ -25,6 +25,7 @@ from pipelines.warehouse.lake import IN_SERVICE, Lake, in_service, open_catalogu
 from pipelines.warehouse.settings import WarehouseSettings
 from pipelines.warehouse.sink import write_topics
 from pipelines.warehouse.tables import ICEBERG, Table
+from pipelines.warehouse.upkeep import tell_verified
 from pipelines.warehouse.verification import Verdict, verify
 
 BEFORE: Final = "loyalty.before"
@@ -67,6 +68,7 @@ def rebuild(
         _catch_up(new, bootstrap, registry_url, prefix)
         rows = tuple((table.name, _rows(old, table), _rows(new, table)) for table in ICEBERG)
         swap(settings, old, new)
+        tell_verified(old.catalogue, settings, verdict.differences)
     except NoSuchTableError as error:
         what = f"{new.namespace} was dropped while it was being built: {error}"
         raise Failure(what, "let one rebuild a warehouse run at a time") from error

@@ -22,10 +22,14 @@ ALERTS: Final[Mapping[str, str]] = {
     "LoyaltyOutputsBurn": "a record blocks the worker for ten minutes",
     "LoyaltyRebalanceStorm": "somebody joins the group and leaves it again and again",
     "LoyaltyRestoreStalled": "the disk hangs in the middle of a restore",
+    "LoyaltySinkBehind": "the catalogue's database is away (15 s of lag call, not 15 min)",
     "LoyaltyStateDiskFilling": "something else writes to the disk of the state",
     "LoyaltyTimersBurn": "a clock that is hours behind",
     "LoyaltyTransactionStuck": "a writer dies in its transaction, whose time-out is long",
     "LoyaltyVerifyStale": "the last verification is a day old",
+    "LoyaltyWarehouseDrift": "somebody deletes rows of a table",
+    "LoyaltyWarehouseMaintenanceStale": "the last maintenance is a day old",
+    "LoyaltyWarehouseVerifyStale": "the last verification is a day old",
     "LoyaltyWorkerDown": "the worker is killed",
     "LoyaltyWorkerHangs": "a record blocks the worker for ten minutes",
     "LoyaltyWorkerRestarts": "a build that dies in its fifth commit, and a supervisor",
@@ -58,10 +62,6 @@ PROCEDURES: Final[Mapping[str, str]] = {
 FAULTS: Final[Mapping[str, str]] = {**ALERTS, **REFUSALS, **PROCEDURES}
 
 NOT_DRILLED: Final[Mapping[str, str]] = {
-    "LoyaltySinkBehind": "by promtool alone, so far",
-    "LoyaltyWarehouseDrift": "by promtool alone, so far; see the procedure Warehouse drift",
-    "LoyaltyWarehouseMaintenanceStale": "by promtool alone, so far",
-    "LoyaltyWarehouseVerifyStale": "by promtool alone, so far",
     "Capacity": "nothing is at fault: it adds up measured figures, which docs/CAPACITY.md names",
     "Stuck transaction": "see LoyaltyTransactionStuck",
     "Poison pill": "see LoyaltyDeadLetters, LoyaltyDeadLettersInARow and LoyaltyWorkerRestarts",

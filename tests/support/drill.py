@@ -174,8 +174,8 @@ def commands_of(page: str, heading: str, block: int | None = None) -> list[list[
 class Drill(Operator):
     """An operator with a worker, and a Prometheus whose windows are so many times shorter than in operation.
 
-    `beside` are ports of workers that are started later, `others` of other jobs. The worker is of `build`, stands where
-    `inside` puts it, and has the settings given.
+    `beside` are ports of workers that are started later, `others` of other jobs; `lower` says what stands for a
+    threshold here. The worker is of `build`, stands where `inside` puts it, and has the settings given.
     """
 
     def __init__(
@@ -186,6 +186,7 @@ class Drill(Operator):
         others: Mapping[str, int] | None = None,
         times: int = 60,
         home: Path | None = None,
+        lower: Mapping[int, int] = MappingProxyType({}),
         **worker: Any,
     ) -> None:
         super().__init__(pipeline, home)
@@ -197,7 +198,7 @@ class Drill(Operator):
         } | worker
         self.worker = self.start()
         targets = {JOB: [self.port, *beside]} | {job: [port] for job, port in (others or {}).items()}
-        self.prometheus = Prometheus(tmp_path / "prometheus", targets, times)
+        self.prometheus = Prometheus(tmp_path / "prometheus", targets, times, lower)
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the worker, once more when it has ended."""

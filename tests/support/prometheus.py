@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -19,8 +20,9 @@ from tests.support.scrape import free_port
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-def faster(groups: Mapping[str, Any], times: int) -> dict[str, Any]:
-    """The rules with every window, and every `for`, so many times shorter; thresholds stay as they are."""
+def faster(groups: Mapping[str, Any], times: int, lower: Mapping[int, int]) -> dict[str, Any]:
+    """The rules with every window, and every `for`, so many times shorter; of the thresholds only the given ones are
+    `lower`."""
     rules: dict[str, Any] = YAML(typ="safe").load(as_yaml(groups, "faster"))
     for group in rules["groups"]:
         group["interval"] = "1s"
@@ -28,6 +30,8 @@ def faster(groups: Mapping[str, Any], times: int) -> dict[str, Any]:
             rule["expr"] = re.sub(
                 r"\[(\d+)([smhd])\]", lambda w: f"[{_shorter(*w.groups(), times)}]", rule["expr"]
             )
+            for threshold, other in lower.items():
+                rule["expr"] = re.sub(rf"> {threshold}\b", f"> {other}", rule["expr"])
             if "for" in rule:
                 rule["for"] = _shorter(rule["for"][:-1], rule["for"][-1], times, least=0)
     return rules
@@ -40,11 +44,17 @@ def _shorter(number: str, unit: str, times: int, least: int = 5) -> str:
 class Prometheus:
     """One server on a port of its own; it ends with the test."""
 
-    def __init__(self, folder: Path, targets: Mapping[str, Sequence[int]], times: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, Sequence[int]],
+        times: int,
+        lower: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         program = shutil.which("prometheus")
         assert program, "Prometheus is missing: install it (Debian: apt-get install prometheus)"
         folder.mkdir()
-        (folder / "rules.yaml").write_text(as_yaml(faster(rule_groups(), times), "faster"))
+        (folder / "rules.yaml").write_text(as_yaml(faster(rule_groups(), times, lower), "faster"))
         (folder / "prometheus.yaml").write_text(as_yaml(_config(targets), "of a test"))
         self.port = free_port()
         options = [f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]

@@ -40,7 +40,9 @@ class Warehouse:
             until_caught_up=True,
         )
 
-    def start(self, processor: str = "warehouse", **environment: object) -> subprocess.Popen[bytes]:
+    def start(
+        self, processor: str = "warehouse", metrics_port: int | None = None, **environment: object
+    ) -> subprocess.Popen[bytes]:
         """Start a sink as a process of its own."""
         cluster = self.pipeline.cluster
         told = {f"LOYALTY_WAREHOUSE_{name.upper()}": str(value) for name, value in environment.items()}
@@ -53,6 +55,7 @@ class Warehouse:
         }
         command = [sys.executable, "-m", "pipelines.cli.main", "run", processor]
         command += ["--topic-prefix", self.pipeline.prefix]
+        command += [] if metrics_port is None else ["--metrics-port", str(metrics_port)]
         log = (self.pipeline.tmp_path / f"{processor}.log").open("ab")
         worker = subprocess.Popen(command, env=os.environ | given | told, stdout=log, stderr=log)
         self.pipeline.workers.append(worker)

@@ -16,6 +16,7 @@ from pipelines.warehouse import duck
 from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.rebuilding import Rebuilt, drop_before, rebuild, sets_before, unfinished
 from pipelines.warehouse.tables import BY_NAME, ICEBERG
+from pipelines.warehouse.upkeep import upkeep
 from schemas import catalogue
 from tests.broker.histories import END, history
 from tests.cli.test_main import loyalty
@@ -78,6 +79,9 @@ def test_what_was_wrong_is_right_and_the_old_set_stays_until_it_is_dropped(wareh
     assert ("ledger", lacking, len(warehouse.rows("ledger"))) in done.rows
     assert counts(reader)["ledger"] == lacking, "who had begun to ask keeps what was in service then"
     assert sets_before(reader.catalogue, reader.settings) == ["loyalty"]
+    assert upkeep(reader.catalogue, reader.settings).differences == 0, (
+        "it was verified before it was swapped in"
+    )
 
     old = Path(reader.table("ledger").location().removeprefix("file://"))
     assert old.exists()
