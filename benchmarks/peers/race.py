@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import signal
 import statistics
@@ -155,6 +156,7 @@ def versions() -> dict[str, str]:
     pom = (HERE / "kafka-streams/pom.xml").read_text()
     locked = (HERE / "faust/requirements.lock").read_text()
     return {
+        "Python": f"{platform.python_version()} ({platform.python_compiler()})",
         "Quix Streams": version("quixstreams"),
         "Kafka Streams": re.findall(r"<artifactId>kafka-streams</artifactId>\s*<version>(.*?)<", pom)[0],
         "Faust": re.findall(r"^faust-streaming==(\S+)", locked, re.MULTILINE)[0],
