@@ -28,7 +28,7 @@ producer = Producer(
         "bootstrap.servers": bootstrap,
         "transactional.id": f"{prefix}floor",
         "compression.type": "lz4",
-        "linger.ms": 5,
+        "linger.ms": 50,
         "log_level": 2,
     }
 )

@@ -29,7 +29,7 @@ def main() -> None:
         consumer_poll_timeout=0.02,
         state_dir=state_dir,
         loglevel="WARNING",
-        producer_extra_config={"compression.type": "lz4"},
+        producer_extra_config={"compression.type": "lz4", "linger.ms": 50},
     )
     frames = []
     for name in names:

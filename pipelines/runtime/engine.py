@@ -349,7 +349,7 @@ def application(settings: Settings, **callbacks: Any) -> HardenedApplication:
             "socket.timeout.ms": settings.transaction_timeout_ms,
             "message.max.bytes": ACCOUNT_BYTES_MAX,
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 50,
         },
         loglevel=None,
         **callbacks,
