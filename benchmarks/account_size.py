@@ -1,4 +1,4 @@
-"""How many bytes a member takes in state, by years of history: `.venv/bin/python benchmarks/account_size.py [MEMBERS]`.
+"""How many bytes a member takes in state, by years of history: the curve `accounts` of `benchmarks/scale.py`.
 
 Simulated members under the reference programme, on the pure rules; sizes are of the stored values, without keys and
 without what RocksDB adds or compresses.
@@ -6,7 +6,6 @@ without what RocksDB adds or compresses.
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
@@ -49,20 +48,3 @@ def sizes(members: int, years: int) -> dict[str, list[int]]:
         by_member[member_id]["all"] += len(value)
     names = [*KINDS.values(), "all"]
     return {name: sorted(one[name] for one in by_member.values()) for name in names}
-
-
-def main() -> None:
-    members = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
-    print(f"{members} simulated members, bytes a member\n")
-    print(f"{'':12}" + "".join(f"{f'{y} y median':>14}{f'{y} y p99':>12}" for y in (1, 5)))
-    found = {years: sizes(members, years) for years in (1, 5)}
-    for name in found[1]:
-        row = f"{name:12}"
-        for years in (1, 5):
-            each = found[years][name]
-            row += f"{each[len(each) // 2]:>14,}{each[len(each) * 99 // 100]:>12,}"
-        print(row)
-
-
-if __name__ == "__main__":
-    main()

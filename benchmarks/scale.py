@@ -2,9 +2,9 @@
 
 On the running stack. members: state of so many is planted as records of the changelog; a worker restores it, starts
 again with it, and works on facts of theirs. restarts: one of two workers ends and starts again while facts come in.
-partitions, workers: one history, split among so many. Workers are processes of their own, whose processor time and
-memory alone are counted. Each point is a line, and goes to docs/scale.json, beside the points of the other curves;
-`make scale-page` writes docs/SCALE.md from it.
+partitions, workers: one history, split among so many. accounts: bytes a member, without a stack. Workers are processes
+of their own, whose processor time and memory alone are counted. Each point is a line, and goes to docs/scale.json,
+beside the points of the other curves; `make scale-page` writes docs/SCALE.md from it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, Final
 from quixstreams.state.metadata import CHANGELOG_CF_MESSAGE_HEADER, CHANGELOG_PROCESSED_OFFSETS_MESSAGE_HEADER
 from quixstreams.state.rocksdb import RocksDBStorePartition
 
+from benchmarks import account_size
 from benchmarks.load import Run, tell
 from benchmarks.peers import workload
 from pipelines.cli.main import failures_told
@@ -42,6 +43,11 @@ TEMPLATES: Final = 500
 RESTART_S: Final = 30.0
 FACTS_EACH: Final = 4
 """Of a planted member, besides her enrolment, on the average."""
+
+SIZED: Final = 1_000
+"""Members whose accounts are looked at."""
+KEYS: Final = {"restarts": "members", "accounts": "years"}
+"""What tells the points of a curve apart, where that is not its name."""
 
 HEADERS: Final = [
     (CHANGELOG_CF_MESSAGE_HEADER, b"default"),
@@ -96,6 +102,18 @@ class Restart:
     gap_of_the_others_s: float
     usual_gap_s: float
     load_average: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes of a simulated member's state after so many years: of her account, and of all that is kept of her."""
+
+    years: int
+    members: int
+    account_median: int
+    account_p99: int
+    all_median: int
+    all_p99: int
 
 
 def members(count: int, chosen: argparse.Namespace) -> Members:
@@ -231,6 +249,13 @@ def _gaps(run: Run, coming: Iterator[Fact], chosen: argparse.Namespace) -> list[
     return sorted(round(gap, 2) for gap in longest.values())
 
 
+def accounts(years: int, _: argparse.Namespace) -> Sizes:
+    found = account_size.sizes(SIZED, years)
+    each, everything = found["account"], found["all"]
+    half, most = len(each) // 2, len(each) * 99 // 100
+    return Sizes(years, len(each), each[half], each[most], everything[half], everything[most])
+
+
 def main() -> None:
     chosen = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -251,8 +276,9 @@ def _arguments() -> argparse.Namespace:
         one.add_argument(
             "numbers", type=int, nargs="*", default=numbers, help=f"points of the curve; {numbers}"
         )
-        one.add_argument("--facts", type=int, default=facts, help=f"facts at each point; {facts:,}")
-        one.set_defaults(point=point, by="members" if name == "restarts" else name)
+        if facts:
+            one.add_argument("--facts", type=int, default=facts, help=f"facts at each point; {facts:,}")
+        one.set_defaults(point=point, by=KEYS.get(name, name))
 
     curve("members", "members in state", (10_000, 100_000, 1_000_000), 50_000, members)
     curve(
@@ -264,6 +290,7 @@ def _arguments() -> argparse.Namespace:
     )
     curve("partitions", "partitions of each topic, one worker", (4, 8, 16, 32, 64), 200_000, _of_partitions)
     curve("workers", "workers, on 8 partitions", (1, 2, 4), 200_000, _of_workers)
+    curve("accounts", "years that members have lived", (1, 5), 0, accounts)
     return parser.parse_args()
 
 

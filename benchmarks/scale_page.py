@@ -49,6 +49,13 @@ SPLIT: Final[Columns] = {
     "Resident, MB, the largest": lambda point: f"{point['rss_mb']:,.0f}",
     "Load": number("load_average"),
 }
+ACCOUNTS: Final[Columns] = {
+    "Years": number("years"),
+    "Account, median": number("account_median"),
+    "Account, p99": number("account_p99"),
+    "All that is kept, median": number("all_median"),
+    "All that is kept, p99": number("all_p99"),
+}
 
 TEXT: Final = """# Scale
 
@@ -65,6 +72,13 @@ Each member has enrolled and told some four facts: orders, runs, reviews, a retu
 the changelog, as a worker would have written them; then a worker with an empty disk restores it, one with the
 state on its disk starts again, and one works on {facts:,} facts of members drawn evenly. Nearly each of these finds her
 account cold.
+
+## Bytes a member
+
+{accounts}
+
+Of {sized:,} simulated members; values as they are stored, without keys and before RocksDB compresses them. A fact reads
+the account, and of the rest what it concerns.
 
 ## A restart
 
@@ -98,6 +112,8 @@ def main() -> None:
             restarts=table(RESTARTS, found["restarts"]),
             partitions=table(SPLIT, found["partitions"]),
             workers=table(SPLIT, found["workers"]),
+            accounts=table(ACCOUNTS, found["accounts"]),
+            sized=found["accounts"][0]["members"],
             facts=found["members"][-1]["facts"],
             ratio=RATIO.format(
                 clock=two["facts_per_second"] / one["facts_per_second"],

@@ -114,8 +114,19 @@ REPORT = {
 }  # fmt: skip
 
 
+SCALE = {
+    "workers": [{"workers": 1, "cpu_us_per_fact": 200.0}, {"workers": 2, "cpu_us_per_fact": 250.0}],
+    "members": [{"members": 1_000, "records": 12_000, "restored_records_per_s": 120_000}],
+    "accounts": [{"years": 1, "account_median": 640}],
+}
+PROFILE = {
+    "facts": 1_000, "members": 50, "facts_per_second": 4_000.4, "cpu_seconds_per_million": 250.4,
+    "shares": {"poll": 0.1, "rules": 0.55, "engine": 0.35},
+}  # fmt: skip
+
+
 def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
-    written = page(REPORT)
+    written = page(REPORT, SCALE, PROFILE)
 
     assert "| Loyalty Streams, all rules | 4,000 (3,000–5,000) | 1.00 |" in written
     assert "| the floor: decode, encode, no rules | 16,000 (16,000–16,000) | 0.25 |" in written
@@ -125,19 +136,27 @@ def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
 
 
 def test_the_page_says_who_is_wrong_after_a_kill():
-    written = page(REPORT)
+    written = page(REPORT, SCALE, PROFILE)
 
     assert "| Loyalty Streams, all rules | yes | 90 of 90 | 70 | 70 |" in written
     assert "| Faust, the rules of this work | **no** | 90 of 90 | 68 | 70 |" in written
 
 
 def test_the_page_says_of_each_goal_whether_it_is_met():
-    written = page(REPORT)
+    written = page(REPORT, SCALE, PROFILE)
 
     assert "| facts/s ≥ 1.0 × Kafka Streams | 0.50 × | **no** |" in written
     assert "| facts/s ≥ 2.0 × plain Quix Streams | 2.00 × | yes |" in written
     assert "| p99 latency ≤ 1.0 × Kafka Streams, at 50% of each one's rate | 0.75 × | yes |" in written
+    assert "the broker is on the same cores | 1.60 × | **no** |" in written
+    assert "| restore ≥ 100,000 records of state/s | 120,000 records/s | yes |" in written
+    assert "with the 12.0 records kept of each | 10,000 accounts/s | **no** |" in written
+    assert "of members of 1 year | 640 bytes | yes |" in written
     assert "Faust |" not in written.split("## Rates")[0]
+
+
+def test_the_page_says_where_the_time_goes_the_most_first():
+    assert "| rules | 55.0% |\n| engine | 35.0% |\n| poll | 10.0% |" in page(REPORT, SCALE, PROFILE)
 
 
 def test_a_digest_is_the_same_in_any_order_and_another_for_another_point():
