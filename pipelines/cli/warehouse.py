@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,12 +28,20 @@ from pipelines.report.tables import books_of
 from pipelines.warehouse import duck
 from pipelines.warehouse.lake import Lake
 from pipelines.warehouse.maintenance import maintain
+from pipelines.warehouse.postgres import Postgres
 from pipelines.warehouse.rebuilding import drop_before, rebuild
 from pipelines.warehouse.running import settings_of
 from pipelines.warehouse.upkeep import tell_maintained, tell_verified
-from pipelines.warehouse.verification import Range, Verdict, verify
+from pipelines.warehouse.verification import Range, Verdict, verify, verify_postgres
 
 SHOWN = 100
+
+
+class SinkName(StrEnum):
+    """A sink, as `loyalty run` calls it."""
+
+    WAREHOUSE = "warehouse"
+    POSTGRES = "postgres"
 
 
 def register(app: typer.Typer) -> None:
@@ -182,14 +191,16 @@ def verify_(
     record: Annotated[
         bool, typer.Option("--record", help="Leave the result with the tables: the sink tells Prometheus.")
     ] = False,
+    sink: Annotated[SinkName, typer.Option(help="Whose tables.")] = SinkName.WAREHOUSE,
     as_json: AsJson = False,
 ) -> None:
     """Hold every table against its topic, by partition and offset range; sums by account and day; the data's own rules.
 
     Exit code 1 when anything is wrong. What the sink has not read yet is not wrong, but said.
     """
-    lake = _lake(topic_prefix)
-    found = endpoints()
+    if record and sink is SinkName.POSTGRES:
+        raise Failure("only the result of the warehouse's own tables is recorded", "leave --record away")
+    chosen, found = settings_of(home_dir(), topic_prefix or ""), endpoints()
     columns = (
         SpinnerColumn(),
         TextColumn("records compared"),
@@ -198,15 +209,19 @@ def verify_(
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        verdict = verify(
-            lake,
+        against = (
             Topics(found.bootstrap_servers),
             RegistrySchemas(found.schema_registry_url),
             topic_prefix or "",
             lambda records: bar.advance(task, records),
         )
-    if record:
-        tell_verified(lake.catalogue, lake.settings, verdict.differences)
+        if sink is SinkName.POSTGRES:
+            verdict = verify_postgres(Postgres(chosen), *against)
+        else:
+            lake = Lake(chosen)
+            verdict = verify(lake, *against)
+            if record:
+                tell_verified(lake.catalogue, chosen, verdict.differences)
     if as_json:
         _print_json(verdict)
     else:

@@ -22,6 +22,7 @@ from pipelines.warehouse.tables import MEMBER, OFFSET, PARTITION, PLACE, POSTGRE
 from pipelines.warehouse.target import Away, Batch, Fenced, Offsets, same
 
 OFFSETS: Final = "sink_offsets"
+READ_MAX: Final = 50_000
 _TYPES: Final = {
     "string": sql.SQL("text"),
     "enum": sql.SQL("text"),
@@ -92,6 +93,31 @@ class Postgres:
         with self._transaction() as database:
             return database.execute(sql.SQL(query).format(self._schema)).fetchall()
 
+    @contextmanager
+    def reading(self) -> Iterator[psycopg.Connection[Any]]:
+        """All tables as they are at one instant, whatever the sink writes meanwhile."""
+        with self._transaction() as database:
+            database.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield database
+
+    def types(self, database: psycopg.Connection[Any], table: Table) -> dict[str, str]:
+        """The columns of a table that is there, with PostgreSQL's names of their types."""
+        found = database.execute(
+            """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+            WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped""",
+            [self._name(table).as_string(database)],
+        )
+        return dict(found.fetchall())
+
+    def rows(
+        self, database: psycopg.Connection[Any], table: Table, names: Sequence[str]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """All rows of a table, some thousand at a time."""
+        with database.cursor(name=f"rows_of_{table.name}") as cursor:
+            cursor.execute(sql.SQL("SELECT {} FROM {}").format(_names(names), self._name(table)))
+            while some := cursor.fetchmany(READ_MAX):
+                yield some
+
     def close(self) -> None:
         if self._open is not None:
             self._open.close()
@@ -140,9 +166,10 @@ class Postgres:
 
     def offsets(self, table: Table) -> Offsets:
         with self._transaction() as database:
-            return self._offsets(database, table)
+            return self.offsets_in(database, table)
 
-    def _offsets(self, database: psycopg.Connection[Any], table: Table) -> Offsets:
+    def offsets_in(self, database: psycopg.Connection[Any], table: Table) -> Offsets:
+        """The same, in a transaction that is open."""
         found = database.execute(
             sql.SQL("SELECT source_partition, next_offset FROM {}.{} WHERE table_name = %s").format(
                 self._schema, sql.Identifier(OFFSETS)
@@ -155,7 +182,7 @@ class Postgres:
         with self._transaction() as database:
             lock = f"{self.settings.namespace}.{table.name}"
             database.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
-            if not same(at := self._offsets(database, table), batch.base):
+            if not same(at := self.offsets_in(database, table), batch.base):
                 raise Fenced(table.name, batch.base, at)
             self._put(database, table, batch.rows)
             if batch.gone:

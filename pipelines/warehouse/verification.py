@@ -7,6 +7,7 @@ The topics are read with the auditor's own reader and decoder, not with the sink
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
@@ -14,18 +15,29 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.audit.reading import Decoder, Record, Schemas, Topics, Unreadable
+from pipelines.failure import Failure
 from pipelines.topics import LIABILITY, prefixed
 from pipelines.warehouse import told
 from pipelines.warehouse.columns import EARLIEST_MS, LATEST_MS
 from pipelines.warehouse.duck import ask
 from pipelines.warehouse.lake import Lake
-from pipelines.warehouse.tables import ICEBERG, OFFSET, PARTITION, Table
+from pipelines.warehouse.postgres import Postgres
+from pipelines.warehouse.tables import ICEBERG, MEMBER, OFFSET, PARTITION, POSTGRES, Table
 from pipelines.warehouse.target import Offsets
 from pipelines.warehouse.told import Told
 from schemas import catalogue
 
 CHECKS: Final = files("pipelines.warehouse") / "checks"
 SHOWN: Final = 5
+POSTGRES_CHECKS: Final = (
+    "01_sums_by_account_and_day",
+    "02_ledger_ids",
+    "03_other_ids",
+    "04_chain",
+    "10_current_rows",
+)
+LEDGER_COLUMNS: Final = ("sequence", "from_account", "to_account", "points", "effective_at")
+"""What these checks ask for besides ids and places."""
 
 
 class Range(NamedTuple):
@@ -81,21 +93,63 @@ def verify(
 ) -> Verdict:
     """Compare everything; the sink may run meanwhile: what it has not read yet is `behind`, not missing."""
     read = {table.name: lake.offsets(table) for table in ICEBERG}  # first: the tables then have at least that
-    database = ask(lake)
-    try:
+    with closing(ask(lake)) as database:
         _enter_committed(database, topics, prefix)
-        ranges: list[Range] = []
-        for topic in dict.fromkeys(table.topic for table in ICEBERG):
-            _read_topic(database, topics, schemas, topic, prefix, progress)
-            for table in (one for one in ICEBERG if one.topic == topic and not one.current):
-                ranges += _ranges(database, table, read[table.name])
+        ranges = _compared(database, ICEBERG, read, topics, schemas, prefix, progress)
         for topic, said in told.OF_MODELS.items():
             _read_told(database, topics, schemas, prefixed(prefix, topic), said, progress)
-        _enter_read_upto(database, read)
         names = sorted(p.name for p in CHECKS.iterdir() if p.name.endswith(".sql"))
-        return Verdict(tuple(ranges), tuple(check(database, name) for name in names))
-    finally:
-        database.close()
+        return Verdict(ranges, tuple(check(database, name) for name in names))
+
+
+def verify_postgres(
+    target: Postgres,
+    topics: Topics,
+    schemas: Schemas,
+    prefix: str,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Verdict:
+    """The same of PostgreSQL's tables, with the checks that ask for no other."""
+    with closing(duckdb.connect()) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        with target.reading() as source:
+            read = {table.name: target.offsets_in(source, table) for table in POSTGRES}
+            for table in POSTGRES:
+                _copy(database, target, source, table)
+        ranges = _compared(database, POSTGRES, read, topics, schemas, prefix, progress)
+        return Verdict(ranges, tuple(check(database, f"{name}.sql") for name in POSTGRES_CHECKS))
+
+
+def _copy(database: duckdb.DuckDBPyConnection, target: Postgres, source: Any, table: Table) -> None:
+    """What is compared of a table. DuckDB knows PostgreSQL's names of types."""
+    types = target.types(source, table)
+    if not types:
+        what = f"PostgreSQL has no table {table.name}"
+        raise Failure(what, "run `loyalty run postgres` first, or correct LOYALTY_WAREHOUSE_NAMESPACE")
+    names = [name for name in types if name in (PARTITION, OFFSET, MEMBER, *table.unique, *LEDGER_COLUMNS)]
+    database.execute(f"CREATE TABLE {table.name} ({', '.join(f'{name} {types[name]}' for name in names)})")
+    for rows in target.rows(source, table, names):
+        columns = zip(*rows, strict=True)
+        _insert(database, table.name, dict(zip(names, map(list, columns), strict=True)))
+
+
+def _compared(
+    database: duckdb.DuckDBPyConnection,
+    tables: Sequence[Table],
+    read: Mapping[str, Offsets],
+    topics: Topics,
+    schemas: Schemas,
+    prefix: str,
+    progress: Callable[[int], None],
+) -> tuple[Range, ...]:
+    """Every topic of the tables, read and held against their rows; what checks ask for is kept."""
+    ranges: list[Range] = []
+    for topic in dict.fromkeys(table.topic for table in tables):
+        _read_topic(database, topics, schemas, topic, prefix, progress)
+        for table in (one for one in tables if one.topic == topic and not one.current):
+            ranges += _ranges(database, table, read[table.name])
+    _enter_read_upto(database, read)
+    return tuple(ranges)
 
 
 def _enter_committed(database: duckdb.DuckDBPyConnection, topics: Topics, prefix: str) -> None:

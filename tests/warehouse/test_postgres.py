@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from pyiceberg.exceptions import NoSuchTableError
 
+from pipelines.audit.reading import RegistrySchemas, Topics
 from pipelines.failure import Failure
 from pipelines.warehouse import sink as sinks
 from pipelines.warehouse.columns import Shape
@@ -20,8 +21,10 @@ from pipelines.warehouse.postgres import Postgres
 from pipelines.warehouse.settings import warehouse_settings
 from pipelines.warehouse.tables import BY_NAME
 from pipelines.warehouse.target import Away, Batch, Fenced
+from pipelines.warehouse.verification import Verdict, verify_postgres
 from schemas import catalogue
 from tests.broker.histories import END, history, shares
+from tests.cli.test_main import loyalty
 from tests.support.facts import ms
 from tests.support.pipeline import Pipeline, wait_until
 from tests.support.postgres import Server, postgres
@@ -62,6 +65,17 @@ def check(warehouse: Warehouse) -> None:
     assert {member: (active, sequence) for member, active, sequence in rows} == told
     assert len(rows) == len(told)
     assert ask(warehouse, "SELECT count(*) FROM tiers") == [(len(pipeline.read(catalogue.TIERS)),)]
+    assert compared(warehouse).clean
+
+
+def compared(warehouse: Warehouse) -> Verdict:
+    cluster = warehouse.pipeline.cluster
+    return verify_postgres(
+        Postgres(warehouse.settings),
+        Topics(cluster.bootstrap_servers),
+        RegistrySchemas(cluster.schema_registry_url),
+        warehouse.pipeline.prefix,
+    )
 
 
 def test_a_row_a_member_and_every_entry_once(pipeline: Pipeline, warehouse: Warehouse) -> None:
@@ -75,6 +89,69 @@ def test_a_row_a_member_and_every_entry_once(pipeline: Pipeline, warehouse: Ware
         ("welcome",)
     ]
     assert warehouse.sink(Postgres).rows == 0
+
+
+def test_whatever_is_not_as_the_topics_say_is_found(pipeline: Pipeline, warehouse: Warehouse) -> None:
+    pipeline.send([*history(members=3, orders=2), END])
+    pipeline.run()
+    with pytest.raises(Failure, match="PostgreSQL has no table ledger"):
+        compared(warehouse)
+    warehouse.sink(Postgres)
+    before = compared(warehouse)
+    assert (before.clean, sum(one.records for one in before.ranges) > 0) == (True, True)
+    assert all(one.looked_at for one in before.checks)
+
+    change_tables(
+        warehouse,
+        "DELETE FROM tiers WHERE change_id = (SELECT min(change_id) FROM tiers)",
+        "UPDATE ledger SET points = points + 1 WHERE entry_id = (SELECT min(entry_id) FROM ledger)",
+        "UPDATE balances SET source_offset = 0 WHERE member_id = 'm-1'",
+        "DELETE FROM tier_progress WHERE member_id = 'm-2'",
+    )
+
+    found = compared(warehouse)
+    assert {one.table: (one.missing, one.extra) for one in found.ranges if one.missing or one.extra} == {
+        "tiers": (1, 0)
+    }
+    wrong = {one.check: one.wrong for one in found.checks if one.wrong}
+    assert wrong == {"sums-by-account-and-day": 2, "current-rows": 2}
+    assert found.differences == 5
+
+
+def change_tables(warehouse: Warehouse, *statements: str) -> None:
+    assert warehouse.settings.postgres is not None
+    with psycopg.connect(warehouse.settings.postgres.get_secret_value()) as database:
+        database.execute(f"SET search_path = {warehouse.settings.namespace}")  # type: ignore[arg-type]
+        for statement in statements:
+            assert database.execute(statement).rowcount == 1, statement  # type: ignore[arg-type]
+
+
+def test_the_command_says_what_is_wrong_of_postgresql(
+    pipeline: Pipeline,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert warehouse.settings.postgres is not None
+    for name, value in {
+        "LOYALTY_WAREHOUSE_POSTGRES": warehouse.settings.postgres.get_secret_value(),
+        "LOYALTY_WAREHOUSE_NAMESPACE": warehouse.settings.namespace,
+        "KAFKA_BOOTSTRAP_SERVERS": pipeline.cluster.bootstrap_servers,
+        "SCHEMA_REGISTRY_URL": pipeline.cluster.schema_registry_url,
+    }.items():
+        monkeypatch.setenv(name, value)
+    pipeline.send([*history(members=2, orders=1), END])
+    pipeline.run()
+    warehouse.sink(Postgres)
+    asked = ("warehouse", "verify", "--sink", "postgres", "--topic-prefix", pipeline.prefix)
+
+    assert loyalty(*asked) == 0
+    assert "The warehouse is what the topics say." in capfd.readouterr().out
+    change_tables(warehouse, "DELETE FROM balances WHERE member_id = 'm-1'")
+    assert loyalty(*asked) == 1
+    assert "current-rows: balances of m-1 is record none" in " ".join(capfd.readouterr().out.split())
+    assert loyalty(*asked, "--record") == 1
+    assert "leave --record away" in capfd.readouterr().err
 
 
 def test_a_tombstone_removes_the_members_row(pipeline: Pipeline, warehouse: Warehouse) -> None:

@@ -1,5 +1,5 @@
 -- Points by account and day are what the ledger's topic says, up to where the table has read.
--- over: SELECT count(DISTINCT effective_on) FROM fact_points
+-- over: SELECT count(DISTINCT CAST(effective_at AS DATE)) FROM ledger
 WITH has AS (
     SELECT epoch_ms(effective_at) // 86400000 AS day, account, sum(moved) AS points FROM (
         SELECT effective_at, to_account AS account, points AS moved FROM ledger
