@@ -36,7 +36,7 @@ def _register(registry: SchemaRegistryClient, url: str, topic: str) -> int:
     name = catalogue.subject(topic)
     try:
         schema_id = registry.register_schema(name, Schema(catalogue.released(topic), "AVRO"))
-        registry.set_compatibility(name, COMPATIBILITY)
+        _keep_compatible(registry, name)
         return int(schema_id)
     except SchemaRegistryError as error:
         raise Failure(
@@ -45,6 +45,15 @@ def _register(registry: SchemaRegistryClient, url: str, topic: str) -> int:
         ) from error
     except Exception as error:
         raise _away(url, error) from error
+
+
+def _keep_compatible(registry: SchemaRegistryClient, name: str) -> None:
+    """Two who register at once: the registry may refuse the second what the first has set meanwhile."""
+    try:
+        registry.set_compatibility(name, COMPATIBILITY)
+    except SchemaRegistryError:
+        if registry.get_compatibility(name) != COMPATIBILITY:
+            raise
 
 
 def strangers(url: str) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -17,8 +19,9 @@ from pipelines.domain.facts import Order
 from pipelines.local.endpoints import KAFKA_VARIABLE, REGISTRY_VARIABLE, Endpoints
 from schemas import catalogue
 from schemas.codec import Codec
-from schemas.registry import COMPATIBILITY, client
+from schemas.registry import COMPATIBILITY, client, register_all
 from tests.cli.test_main import loyalty
+from tests.support.drill import stack_of_its_own
 from tests.support.facts import member, order
 from tests.support.history import play
 from tests.support.next_build import with_a_field
@@ -103,3 +106,11 @@ def test_a_schema_registered_past_us_turns_the_check_red(
         registry.delete_version(name, max(registry.get_versions(name)))
         registry.set_compatibility(name, COMPATIBILITY)
     assert loyalty("schemas", "check", "--registry") == 0
+
+
+def test_who_registers_at_the_same_time_gets_the_same_ids_and_no_refusal(tmp_path: Path) -> None:
+    with stack_of_its_own(tmp_path / "own") as found, ThreadPoolExecutor(6) as at_once:
+        ids = list(at_once.map(register_all, [found.schema_registry_url] * 6))
+
+    assert ids == [ids[0]] * 6
+    assert set(ids[0]) == set(catalogue.TOPICS)
