@@ -140,7 +140,10 @@ def _edge(values: Sequence[int], chart: Chart, low: int, high: int) -> list[str]
 
 
 def months(weeks: Sequence[date]) -> tuple[Tick, ...]:
-    """A label for every month that begins within these weeks, with the year on January and on the first."""
+    """A label for every month that begins within these weeks; January's is its year, and without one the first has it.
+
+    A month and a year in one label would touch the next month's, where there are many.
+    """
     if not weeks:
         return ()
     first, last = weeks[0], weeks[-1]
@@ -152,10 +155,11 @@ def months(weeks: Sequence[date]) -> tuple[Tick, ...]:
     ]
     every = -(-len(begins) // 18)
     shown = [day for day in begins if (day.month - 1) % every == 0]
+    first_format = "%b" if any(day.month == 1 for day in shown) else "%b %Y"
     return tuple(
         Tick(
             round(100 * (day - first).days / (7 * len(weeks)), 2),
-            f"{day:%b %Y}" if n == 0 or day.month == 1 else f"{day:%b}",
+            day.strftime("%Y" if day.month == 1 else first_format if n == 0 else "%b"),
             n % 3 != 0,
         )
         for n, day in enumerate(shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipelines.domain.triggers.announcing import SuppressedTrigger, Told, Trigge
 from pipelines.feeds import simulate
 from pipelines.feeds.arrivals import with_ticks
 from pipelines.programme_file import load_programme
+from pipelines.report.charts import months
 from pipelines.report.report import charts, write_report
 from pipelines.report.summary import Origin, Source, Summary, print_summary, summary
 from tests.audit.entries import enter_facts, enter_history, enter_programme, enter_told
@@ -164,3 +166,12 @@ def test_no_records_make_no_report_fail(tmp_path: Path) -> None:
 
     assert nothing.issued == 0
     assert "<svg" in text or "no " in text.lower()
+
+
+def test_a_year_stands_for_its_january_and_with_the_first_month_where_there_is_none():
+    def labels(first: date, weeks: int) -> list[str]:
+        return [tick.label for tick in months([first + timedelta(days=7 * n) for n in range(weeks)])]
+
+    assert labels(date(2016, 10, 31), 20) == ["Nov", "Dec", "2017", "Feb", "Mar"]
+    assert labels(date(2026, 2, 23), 14) == ["Mar 2026", "Apr", "May"]
+    assert labels(date(2026, 1, 1), 10) == ["2026", "Feb", "Mar"]
