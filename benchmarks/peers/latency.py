@@ -48,6 +48,8 @@ DRAINING_S: Final = 60
 SHOWING_S: Final = 1
 """From a commit until its entries can be read, at most."""
 SAMPLES_PER_S: Final = 400
+SAMPLES_MIN: Final = 200
+"""Of fewer no hundredth part can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ class Latency:
     engine: str
     share: float
     offered_per_second: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
+    p50_ms: float | None
+    """None, as the next two, where the sender or the reader, which share the machine, could not keep up."""
+    p99_ms: float | None
+    max_ms: float | None
     samples: int
     behind_s: float
     """Facts not yet committed when the last one was sent, in seconds of the rate."""
@@ -122,11 +125,18 @@ def _measured(
             _look(reader, codec, every, seen)
     sent, settled_ns = paced.result()
     took = [(seen[name] - at) / 1e6 for name, at in sent.items() if name in seen and at > settled_ns]
-    percentiles = statistics.quantiles(took, n=100)
+    p50, p99, most = _percentiles(took)
     return Latency(
-        engine.name, share, round(rate, 1), round(percentiles[49], 1), round(percentiles[98], 1),
-        round(max(took), 1), len(took), round(drained.result() / rate, 2), round(os.getloadavg()[0], 2),
+        engine.name, share, round(rate, 1), p50, p99, most, len(took), round(drained.result() / rate, 2),
+        round(os.getloadavg()[0], 2),
     )  # fmt: skip
+
+
+def _percentiles(took: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    if len(took) < SAMPLES_MIN:
+        return None, None, None
+    percentiles = statistics.quantiles(took, n=100)
+    return round(percentiles[49], 1), round(percentiles[98], 1), round(max(took), 1)
 
 
 def _watched(key: bytes, every: int) -> bool:

@@ -83,6 +83,25 @@ def main() -> None:
     engines = [engine for engine in ENGINES if engine.name in chosen.engines]
     found = endpoints()
     codec = connect(found.schema_registry_url, register=True)
+    if chosen.latency_only:
+        report = json.loads(chosen.json.read_text())
+    else:
+        report = _raced(work, engines, chosen, found, codec)
+        _write(chosen.json, report)
+        if chosen.kill:
+            some = recorded(crash.WORK, codec)
+            report["killed"] = [asdict(one) for one in crash.kills(engines, some, found, codec)]
+            _write(chosen.json, report)
+    if chosen.latency:
+        runs = [Run(**run) for run in report["runs"]]
+        report["latency"] = [asdict(one) for one in _latencies(engines, runs, work, found, codec)]
+        _write(chosen.json, report)
+
+
+def _raced(
+    work: workload.Workload, engines: list[Engine], chosen: argparse.Namespace, found: Endpoints, codec: Codec
+) -> dict[str, Any]:
+    """The rounds, with what there is to know about them."""
     records = recorded(work, codec)
     runs: list[Run] = []
     for turn in range(chosen.rounds):
@@ -91,7 +110,7 @@ def main() -> None:
             _tell(f"round {turn + 1}: {engine.name} {runs[-1].facts_per_second:,.0f} facts/s")
             if engine.rules:
                 refuse_different((run.engine, Answer(run.balances, run.entries)) for run in runs)
-    report = {
+    return {
         "work": asdict(work),
         "facts_with_members": len(records),
         "rounds": chosen.rounds,
@@ -105,14 +124,6 @@ def main() -> None:
         "latency": list[dict[str, Any]](),
         "killed": list[dict[str, Any]](),
     }
-    _write(chosen.json, report)
-    if chosen.kill:
-        some = recorded(crash.WORK, codec)
-        report["killed"] = [asdict(one) for one in crash.kills(engines, some, found, codec)]
-        _write(chosen.json, report)
-    if chosen.latency:
-        report["latency"] = [asdict(one) for one in _latencies(engines, runs, work, found, codec)]
-        _write(chosen.json, report)
 
 
 def _write(path: Path, report: dict[str, Any]) -> None:
@@ -137,6 +148,7 @@ def _arguments() -> argparse.Namespace:
         "--engines", nargs="+", choices=names, default=names, metavar="ENGINE", help=", ".join(names)
     )
     parser.add_argument("--no-latency", dest="latency", action="store_false", help="only the rates")
+    parser.add_argument("--latency-only", action="store_true", help="keep the rates that --json has")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="do not kill any")
     parser.add_argument("--json", type=Path, default=Path("docs/performance.json"))
     return parser.parse_args()
@@ -246,7 +258,9 @@ def _latencies(
         top = statistics.median(run.facts_per_second for run in runs if run.engine == engine.name)
         records = recorded(latency.paced(work, top), codec)
         for one in latency.latencies(engine, top, records, found, codec):
-            p50_p99 = f"p50 {one.p50_ms:,.0f} ms, p99 {one.p99_ms:,.0f} ms"
+            p50_p99 = (
+                "not offered" if one.p50_ms is None else f"p50 {one.p50_ms:,.0f} ms, p99 {one.p99_ms:,.0f} ms"
+            )
             _tell(f"latency: {engine.name} at {one.share:.0%} of its rate: {p50_p99}")
             yield one
 

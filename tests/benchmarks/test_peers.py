@@ -109,7 +109,10 @@ REPORT = {
         *(run("loyalty", rate) for rate in (3_000, 5_000, 4_000)),
         run("kafka-streams", 8_000), run("plain-quix", 2_000), run("floor", 16_000),
     ],
-    "latency": [latency("loyalty", 0.5, 600.0), latency("kafka-streams", 0.5, 800.0)],
+    "latency": [
+        latency("loyalty", 0.5, 600.0), latency("loyalty", 0.9, 900.0), latency("kafka-streams", 0.5, 800.0),
+        latency("kafka-streams", 0.9, 0.0) | {"p50_ms": None, "p99_ms": None, "max_ms": None, "samples": 7},
+    ],
     "killed": [asdict(Killed("loyalty", True, 90, 90, 70, 70)), asdict(Killed("faust", False, 90, 90, 68, 70))],
 }  # fmt: skip
 
@@ -133,6 +136,13 @@ def test_the_page_has_medians_with_their_spread_and_ratios_of_medians():
     assert "1.25 (1.25–1.25)" in written
     assert "of 12 members (digest `ab`), in 34 compared entries" in written
     assert "(1 minute) when the runs ended: 1.5 to 2.5" in written
+
+
+def test_a_rate_that_could_not_be_offered_has_no_latency_and_no_goal():
+    written = page(REPORT, SCALE, PROFILE)
+
+    assert "| 90% | 400 | – | – | – | 7 | 0.40 |" in written
+    assert "at 90% of each one's rate" not in written
 
 
 def test_the_page_says_who_is_wrong_after_a_kill():
