@@ -32,6 +32,7 @@ from benchmarks.peers.engines import (
 )
 from benchmarks.peers.workload import Workload
 from pipelines.connection import kafka_client
+from pipelines.failure import Failure
 from pipelines.local.endpoints import Endpoints
 from pipelines.runtime.offsets import ends
 from pipelines.runtime.producers import produce
@@ -60,12 +61,13 @@ class Latency:
     share: float
     offered_per_second: float
     p50_ms: float | None
-    """None, as the next two, where the sender or the reader, which share the machine, could not keep up."""
+    """None, as the next two, where the sender or the reader, which share the machine, could not keep up; or where the
+    engine ended, having read a return long before its order."""
     p99_ms: float | None
     max_ms: float | None
     samples: int
-    behind_s: float
-    """Facts not yet committed when the last one was sent, in seconds of the rate."""
+    behind_s: float | None
+    """Facts not yet committed when the last one was sent, in seconds of the rate; None of an engine that has ended."""
     load_average: float
 
 
@@ -99,7 +101,13 @@ def latencies(
             for share in SHARES:
                 wait_until_committed(engine, run, process, at)
                 some = records[at : at + _facts_of(share, top)]
-                yield _measured(engine, run, process, share, share * top, some, at, codec)
+                try:
+                    yield _measured(engine, run, process, share, share * top, some, at, codec)
+                except Failure:  # of the engine, which has ended: its log says why
+                    yield Latency(
+                        engine.name, share, round(share * top, 1), None, None, None, 0, None, _load()
+                    )
+                    return
                 at += len(some)
 
 
@@ -128,8 +136,12 @@ def _measured(
     p50, p99, most = _percentiles(took)
     return Latency(
         engine.name, share, round(rate, 1), p50, p99, most, len(took), round(drained.result() / rate, 2),
-        round(os.getloadavg()[0], 2),
+        _load(),
     )  # fmt: skip
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 2)
 
 
 def _percentiles(took: Sequence[float]) -> tuple[float | None, float | None, float | None]:

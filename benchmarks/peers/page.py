@@ -59,6 +59,7 @@ From the call that hands a fact to the producer until a reader of committed reco
 caused, by one clock, at shares of the rate above that each engine reached. Behind: how much of the facts was not
 committed when the last one was sent, in seconds of the rate; an engine that keeps up is less than two commit intervals
 behind. A dash: the sender and the reader, which are Python and on the same two cores, could not keep up.
+Ended: the engine stopped, for a return was read long before its order, which peers do not park.
 
 | Engine | Share | Facts/s | p50, ms | p99, ms | Most, ms | Facts timed | Behind, s |
 |---|---|---|---|---|---|---|---|
@@ -242,9 +243,10 @@ def _latency(measured: list[dict[str, Any]]) -> Iterator[str]:
         times = " | ".join(
             "–" if one[of] is None else f"{one[of]:,.0f}" for of in ("p50_ms", "p99_ms", "max_ms")
         )
+        behind = "ended" if one["behind_s"] is None else f"{one['behind_s']:.2f}"
         yield (
             f"| {TITLES[one['engine']]} | {one['share']:.0%} | {one['offered_per_second']:,.0f} | {times} "
-            f"| {one['samples']:,} | {one['behind_s']:.2f} |"
+            f"| {one['samples']:,} | {behind} |"
         )
 
 

@@ -101,6 +101,7 @@ def latency(engine: str, share: float, p99_ms: float) -> dict[str, object]:
     }  # fmt: skip
 
 
+UNMEASURED: dict[str, object] = {"p50_ms": None, "p99_ms": None, "max_ms": None}
 REPORT = {
     "work": asdict(Workload(facts=1_000, members=50)),
     "facts_with_members": 1_040, "rounds": 3, "commit_interval_ms": 500, "partitions": 8, "cores": 2, "heap_mb": 512,
@@ -111,7 +112,8 @@ REPORT = {
     ],
     "latency": [
         latency("loyalty", 0.5, 600.0), latency("loyalty", 0.9, 900.0), latency("kafka-streams", 0.5, 800.0),
-        latency("kafka-streams", 0.9, 0.0) | {"p50_ms": None, "p99_ms": None, "max_ms": None, "samples": 7},
+        latency("kafka-streams", 0.9, 0.0) | UNMEASURED | {"samples": 7},
+        latency("faust", 0.9, 0.0) | UNMEASURED | {"samples": 0, "behind_s": None},
     ],
     "killed": [asdict(Killed("loyalty", True, 90, 90, 70, 70)), asdict(Killed("faust", False, 90, 90, 68, 70))],
 }  # fmt: skip
@@ -142,6 +144,7 @@ def test_a_rate_that_could_not_be_offered_has_no_latency_and_no_goal():
     written = page(REPORT, SCALE, PROFILE)
 
     assert "| 90% | 400 | – | – | – | 7 | 0.40 |" in written
+    assert "| 90% | 400 | – | – | – | 0 | ended |" in written
     assert "at 90% of each one's rate" not in written
 
 
