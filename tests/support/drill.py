@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -242,14 +243,17 @@ def record(name: str, recovered_s: float, times: int = 1) -> None:
     """Keep a drill's figure for docs/ALERTS.md, when LOYALTY_DRILLS says where."""
     assert name in FAULTS, f"{name}: docs/ALERTS.md would not say that it is drilled"
     if where := os.environ.get("LOYALTY_DRILLS"):
-        path = Path(where)
-        drills = json.loads(path.read_text()) if path.exists() else {}
-        drills[name] = {
-            "on": time.strftime("%Y-%m-%d", time.gmtime()),
-            "recovered_s": round(recovered_s, 1),
-            "times": times,
-        }
-        path.write_text(json.dumps(drills, indent=2, sort_keys=True) + "\n")
+        with Path(where).open("a+") as kept:
+            fcntl.flock(kept, fcntl.LOCK_EX)  # two drills may end at once
+            kept.seek(0)
+            drills = json.loads(kept.read() or "{}")
+            drills[name] = {
+                "on": time.strftime("%Y-%m-%d", time.gmtime()),
+                "recovered_s": round(recovered_s, 1),
+                "times": times,
+            }
+            kept.truncate(0)
+            kept.write(json.dumps(drills, indent=2, sort_keys=True) + "\n")
 
 
 def scraped(port: int) -> bool:
