@@ -13,8 +13,8 @@ from math import ceil, hypot, isnan, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 ALPHA: Final = 0.05
 POWER: Final = 0.8
@@ -148,7 +148,7 @@ def _means(
         return Uplift(name, metric, held_mean, told_mean, None, None, None)
     if not (np.ptp(holdout) or np.ptp(told)):
         return Uplift(name, metric, held_mean, told_mean, None, None, None)
-    test = stats.ttest_ind(told, holdout, equal_var=False)
+    test = scipy.stats.ttest_ind(told, holdout, equal_var=False)
     interval = test.confidence_interval(certainty)
     p = _together(float(test.pvalue), variants)
     return Uplift(name, metric, held_mean, told_mean, float(interval.low), float(interval.high), p)
@@ -166,17 +166,17 @@ def share_p(told: int, of_told: int, held: int, of_held: int) -> float | None:
     table = np.array([[told, of_told - told], [held, of_held - held]])
     if not table.sum(axis=0).all():
         return 1.0
-    expected = stats.contingency.expected_freq(table)
+    expected = scipy.stats.contingency.expected_freq(table)
     if expected.min() < FEW:
-        return float(stats.fisher_exact(table).pvalue)
-    return float(stats.chi2_contingency(table, correction=False).pvalue)
+        return float(scipy.stats.fisher_exact(table).pvalue)
+    return float(scipy.stats.chi2_contingency(table, correction=False).pvalue)
 
 
 def share_interval(told: int, of_told: int, held: int, of_held: int, certainty: float) -> tuple[float, float]:
     """Newcombe's interval of a difference of two shares: square and add the distances to Wilson's limits."""
     a, b = told / of_told, held / of_held
-    ours = stats.binomtest(told, of_told).proportion_ci(certainty, method="wilson")
-    theirs = stats.binomtest(held, of_held).proportion_ci(certainty, method="wilson")
+    ours = scipy.stats.binomtest(told, of_told).proportion_ci(certainty, method="wilson")
+    theirs = scipy.stats.binomtest(held, of_held).proportion_ci(certainty, method="wilson")
     low = a - b - hypot(a - ours.low, theirs.high - b)
     high = a - b + hypot(ours.high - a, b - theirs.low)
     return float(low), float(high)
@@ -188,7 +188,7 @@ def sizes_p(arms: Mapping[str, tuple[int, float]]) -> float | None:
     if not members or any(not weight for _, weight in arms.values()):
         return None
     found, expected = zip(*((count, weight * members) for count, weight in arms.values()), strict=True)
-    return float(stats.chisquare(found, expected).pvalue)
+    return float(scipy.stats.chisquare(found, expected).pvalue)
 
 
 def _reach(share: float, uplift: float, held: float, told: float, variants: int) -> float:
@@ -200,14 +200,16 @@ def _reach(share: float, uplift: float, held: float, told: float, variants: int)
     mean = (held * share + told * then) / (held + told)
     by_luck = sqrt(mean * (1 - mean) * (1 / held + 1 / told))
     indeed = sqrt(share * (1 - share) / held + then * (1 - then) / told)
-    return float(stats.norm.ppf(1 - ALPHA / variants / 2) * by_luck + stats.norm.ppf(POWER) * indeed)
+    return float(
+        scipy.stats.norm.ppf(1 - ALPHA / variants / 2) * by_luck + scipy.stats.norm.ppf(POWER) * indeed
+    )
 
 
 def seen_from(share: float, held: int, told: int, variants: int) -> float | None:
     """The least uplift of the share that so many members would usually show."""
     if not (held and told and 0 < share < 1) or _reach(share, 1 - share, held, told, variants) > 1 - share:
         return None
-    return float(optimize.brentq(lambda u: u - _reach(share, u, held, told, variants), 0, 1 - share))
+    return float(scipy.optimize.brentq(lambda u: u - _reach(share, u, held, told, variants), 0, 1 - share))
 
 
 def members_needed(
