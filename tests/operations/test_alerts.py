@@ -17,7 +17,7 @@ from pipelines.runtime.metrics import METRICS
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "deploy/monitoring/alerts.yaml"
-CASES = ROOT / "deploy/monitoring/alerts.test.yaml"
+CASES = sorted(RULES.parent.glob("alerts*.test.yaml"))
 NAMES = sorted({alert.name for alert in ALERTS})
 OTHERS = {"up", "process_start_time_seconds"}
 
@@ -25,7 +25,12 @@ OTHERS = {"up", "process_start_time_seconds"}
 def promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
     tool = shutil.which("promtool")
     assert tool, "promtool is missing: install Prometheus (Debian: apt-get install prometheus)"
-    return subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True, cwd=CASES.parent)
+    return subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True, cwd=RULES.parent)
+
+
+def cases() -> list[dict[str, Any]]:
+    """All cases, of both files."""
+    return [case for path in CASES for case in YAML(typ="safe").load(path.read_text())["tests"]]
 
 
 def metrics_of(expr: str) -> set[str]:
@@ -41,15 +46,14 @@ def test_the_rules_are_rules() -> None:
 
 
 def test_each_alert_fires_on_its_fault_and_is_silent_without() -> None:
-    ran = promtool("test", "rules", CASES.name)
+    ran = promtool("test", "rules", *(path.name for path in CASES))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_alert_is_tested_firing_and_silent(name: str) -> None:
-    cases: dict[str, Any] = YAML(typ="safe").load(CASES.read_text())
-    looks = [look for case in cases["tests"] for look in case["alert_rule_test"] if look["alertname"] == name]
+    looks = [look for case in cases() for look in case["alert_rule_test"] if look["alertname"] == name]
 
     assert any(look["exp_alerts"] for look in looks), "no case in which it fires"
     assert any(not look["exp_alerts"] for look in looks), "no case in which it is silent"
@@ -61,10 +65,9 @@ def test_each_alert_has_a_runbook_of_its_name(name: str) -> None:
 
 
 def test_each_severity_of_an_alert_is_tested() -> None:
-    cases: dict[str, Any] = YAML(typ="safe").load(CASES.read_text())
     fired = {
         (look["alertname"], alert["exp_labels"]["severity"])
-        for case in cases["tests"]
+        for case in cases()
         for look in case["alert_rule_test"]
         for alert in look["exp_alerts"]
     }
