@@ -270,13 +270,13 @@ class HardenedApplication(Application):
         return int(read.offset) - (0 if buffer is None else len(buffer._messages))
 
     def _left_to_restore(self) -> dict[int, int]:
+        """Records of the changelog that each partition's store does not have yet, read ahead or not."""
         left: dict[int, int] = {}
         recovery: Any = self._state_manager._recovery_manager
         for partition, logs in dict(recovery._recovery_partitions).items():
             for restored in list(logs.values()):
-                (at,) = self._consumer.position([TopicPartition(restored.changelog_name, partition)])
-                reached = max(at.offset, restored._changelog_lowwater)
-                left[partition] = left.get(partition, 0) + max(0, restored.changelog_highwater - reached)
+                written = max(restored.offset + 1, restored._changelog_lowwater)
+                left[partition] = left.get(partition, 0) + max(0, restored.changelog_highwater - written)
         return left
 
     def _unsettle(self) -> None:

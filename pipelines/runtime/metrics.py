@@ -367,7 +367,7 @@ ASSIGNED: Final = _gauge(
 RESTORE_LEFT: Final = _gauge(
     "loyalty_restore_remaining_records",
     "records",
-    "Records of the changelog still to be read before processing goes on.",
+    "Records of the changelog that are still to be written to the state before processing goes on.",
     "when it stands still for two minutes.",
     partition=PARTITION,
 )

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import time
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from pipelines.failure import Failure
 from pipelines.runtime.health import liveness, readiness
 from pipelines.runtime.metrics import METRICS
 from pipelines.runtime.watcher import Standing
+from pipelines.torture import hindered
 from schemas import catalogue
 from tests.broker.histories import END, history
 from tests.support.pipeline import Pipeline, wait_until
@@ -108,6 +110,20 @@ def test_a_worker_that_restores_is_alive_not_ready_and_says_how_much_is_left(pip
     assert told.total("loyalty_restore_remaining_records") == 0
 
 
+def test_a_restore_that_hangs_says_what_is_left_though_all_of_it_is_read(pipeline: Pipeline) -> None:
+    pipeline.send(history(members=4, orders=3))
+    pipeline.run()
+    shutil.rmtree(pipeline.tmp_path / "state")
+
+    port = free_port()
+    stopped = (hindered.LAUNCHER, hindered.Hindrance.RESTORE, "600")
+    pipeline.start(metrics_port=port, watch_interval_ms=100, build=stopped)
+    wait_until(lambda: _live(port) and _left(port) > 0, "it restores")
+    time.sleep(2)
+
+    assert _left(port) > 0
+
+
 def test_a_spare_worker_is_alive_and_not_ready(pipeline: Pipeline) -> None:
     for replica in ("w0", "w1"):
         start(pipeline, replica)
@@ -117,6 +133,10 @@ def test_a_spare_worker_is_alive_and_not_ready(pipeline: Pipeline) -> None:
     wait_until(lambda: _live(port), "the third worker answers")
 
     assert answer(port, "/ready") == (503, {"ready": False, "because": ["no partitions are assigned"]})
+
+
+def _left(port: int) -> float:
+    return scrape(port).total("loyalty_restore_remaining_records")
 
 
 def _live(port: int) -> bool:
