@@ -208,6 +208,7 @@ class Drill(Operator):
     def __enter__(self) -> Drill:
         self.prometheus.__enter__()
         wait_until(lambda: scraped(self.port), "the worker answers")
+        wait_until(lambda: self.prometheus.scrapes(JOB), "Prometheus sees it")
         return self
 
     def __exit__(self, *_: object) -> None:

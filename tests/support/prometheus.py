@@ -80,6 +80,11 @@ class Prometheus:
         except httpx.TransportError:
             return False
 
+    def scrapes(self, job: str) -> bool:
+        """Somebody of this job was asked, and answered: it takes seconds to begin, and sees no change before."""
+        found = self._get(f"/api/v1/query?query=up{{job='{job}'}}").json()["data"]["result"]
+        return any(one["value"][1] == "1" for one in found)
+
     def firing(self) -> set[str]:
         """The alerts that fire now."""
         alerts = self._get("/api/v1/alerts").json()["data"]["alerts"]
