@@ -137,8 +137,9 @@ def test_a_new_warehouse_is_in_order_and_what_is_done_to_it_is_told(
 ) -> None:
     pipeline.send([*history(members=2, orders=1), END])
     pipeline.run()
+    wait_until(lambda: sink.asks("/ready")[0] == 200, "it is ready")
     sink.stop()
-    warehouse.sink()
+    warehouse.sink()  # ready is within a second of the end, and the row to delete may be in that
     began = time.time() * 1000
     monkeypatch.setenv("LOYALTY_WAREHOUSE_HOME", str(warehouse.home))
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", pipeline.cluster.bootstrap_servers)
