@@ -13,7 +13,7 @@ from math import ceil, hypot, isnan, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
-import scipy
+import scipy  # loads a part of it where it is first named: `loyalty --help` waits for none
 from numpy.typing import NDArray
 
 ALPHA: Final = 0.05
